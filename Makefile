@@ -1,0 +1,48 @@
+# The house's front door. `make help` lists what can be done.
+.DEFAULT_GOAL := help
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+STAMP  := $(VENV)/.installed
+DEV    := $(VENV)/.dev
+DATA   ?= /var/lib/podium
+
+.PHONY: help install run stop test check bench clean
+
+help:  ## show this list
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+$(STAMP): pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit("podium needs Python 3.11 or later") if sys.version_info < (3, 11) else None'
+	@$(PYTHON) -c 'import ensurepip' 2>/dev/null || { apt-get update -q && apt-get install -qy python3-venv; }
+	@test -x $(BIN)/pip || $(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check --editable .
+	@touch $@
+
+$(DEV): $(STAMP)
+	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	@touch $@
+
+install: $(STAMP)  ## install Podium into .venv
+
+run: install  ## start a cluster, apply the first lesson, show where to look
+	@$(BIN)/podium up --detach --first-lesson --data-dir $(DATA)
+
+stop: install  ## stop the cluster and its containers, keep the data
+	@$(BIN)/podium down --data-dir $(DATA)
+
+test: $(DEV)  ## run the whole test suite (as root)
+	$(BIN)/python -m pytest
+
+check: $(DEV)  ## lint, types, import contracts and unit tests
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python -m pytest -q tests/unit
+
+bench: $(DEV)  ## measure, beside the bare kernel; prints a table, draws bench/out/*.png
+	$(BIN)/python -m bench
+
+clean:  ## remove what was built, not the cluster's data
+	rm -rf $(VENV) build *.egg-info .pytest_cache .mypy_cache .ruff_cache bench/out

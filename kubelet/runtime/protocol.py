@@ -1,0 +1,201 @@
+"""What a container engine must offer the kubelet: a small Protocol in the shape of the CRI.
+
+The kubelet (threads, HTTP, Pods) talks to an engine only through `Runtime`. Podium's own engine is
+`kubelet.runtime.client.PodiumRuntime`; `tests/support/fake_runtime.py` is the fake one, and the same
+contract tests run against both. All times are seconds since the epoch (float), all sizes bytes.
+
+Terms: a *sandbox* is what containers of one Pod share (network, IPC and UTS namespaces, a cgroup
+parent, a shim process); a *container* is one PID 1 in its own PID, mount and cgroup namespaces.
+Source of the shape: Kubernetes CRI `runtime/v1`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Literal, Protocol
+
+ContainerState = Literal["created", "running", "exited"]
+SandboxState = Literal["ready", "not_ready"]
+EventKind = Literal["container_started", "container_exited", "sandbox_exited"]
+
+
+@dataclass(frozen=True)
+class Resources:
+    """Limits of one cgroup; None or 0 leaves the kernel's default.
+
+    cpu_shares uses cgroup v1's scale (2–262144, 1 CPU = 1024); the v2 driver converts it to
+    cpu.weight (1–10000) the way the OCI runtimes do. cpu_quota_us is per cpu_period_us.
+    """
+
+    cpu_shares: int | None = None
+    cpu_quota_us: int | None = None
+    cpu_period_us: int = 100_000
+    memory_bytes: int | None = None
+    pids: int | None = None
+
+
+@dataclass(frozen=True)
+class SandboxConfig:
+    """A sandbox to make. `cgroup_parent` is relative to the node's root cgroup, e.g.
+    "kubepods/burstable/pod<uid>"; the runtime creates it with `resources`."""
+
+    id: str  # the Pod's uid
+    hostname: str
+    cgroup_parent: str
+    resources: Resources = Resources()
+    host_network: bool = False
+    host_ipc: bool = False
+    labels: dict[str, str] = field(default_factory=dict)  # kept and given back, never read
+
+
+@dataclass(frozen=True)
+class Mount:
+    """A bind mount into a container. `source` exists already; `target` is made in the rootfs."""
+
+    source: str
+    target: str
+    readonly: bool = False
+
+
+@dataclass(frozen=True)
+class ContainerConfig:
+    """A container to make.
+
+    `lower_dirs` are the read-only overlay layers, lowest first; empty means the image `host`: a
+    private skeleton root with the host's /usr bound read-only. `env` is the complete environment.
+    `capabilities` is the complete permitted set by name ("CAP_CHOWN", …).
+    """
+
+    name: str
+    attempt: int  # restart count: 0 for the first container of that name in its sandbox
+    argv: list[str]
+    env: dict[str, str]
+    cwd: str
+    log_path: str  # CRI log format: "<RFC 3339 nano> stdout|stderr F|P <line>\n"
+    lower_dirs: list[str] = field(default_factory=list)
+    mounts: list[Mount] = field(default_factory=list)
+    uid: int = 0
+    gid: int = 0
+    groups: list[int] = field(default_factory=list)
+    capabilities: list[str] = field(default_factory=list)
+    no_new_privileges: bool = False
+    readonly_rootfs: bool = False
+    privileged: bool = False
+    stdin: bool = False
+    tty: bool = False
+    host_pid: bool = False
+    resources: Resources = Resources()
+    oom_score_adj: int = 0
+    stop_signal: int = 15
+    labels: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class SandboxStatus:
+    """`shim_pid` is in the sandbox's network, IPC and UTS namespaces, so `netns_path`
+    ("/proc/<shim_pid>/ns/net") is how the network room reaches it."""
+
+    id: str
+    state: SandboxState
+    shim_pid: int
+    netns_path: str
+    created_at: float
+    labels: dict[str, str]
+
+
+@dataclass(frozen=True)
+class ContainerStatus:
+    """exit_code is 128+N after signal N. reason: "Completed", "Error", "OOMKilled", "StartError"
+    (never ran: exit_code 126, 127 or 128 and `message` says why) or "" while not exited."""
+
+    id: str
+    sandbox_id: str
+    name: str
+    attempt: int
+    state: ContainerState
+    pid: int  # on the host; 0 = not running
+    created_at: float
+    started_at: float  # 0.0 = not yet
+    finished_at: float  # 0.0 = not yet
+    exit_code: int
+    reason: str
+    message: str
+    log_path: str
+    labels: dict[str, str]
+
+
+@dataclass(frozen=True)
+class ContainerStats:
+    cpu_usage_ns: int
+    memory_usage_bytes: int
+    memory_working_set_bytes: int
+    pids: int
+
+
+@dataclass(frozen=True)
+class RuntimeEvent:
+    kind: EventKind
+    sandbox_id: str
+    container_id: str = ""  # "" for sandbox events
+
+
+class ExecSession(Protocol):
+    """A process started in a running container. The caller owns the other ends of the fds."""
+
+    pid: int
+
+    def wait(self, timeout_s: float | None = None) -> int:
+        """The exit code (128+N after signal N); raises TimeoutError."""
+
+    def resize(self, width: int, height: int) -> None:
+        """Tell a TTY its new size; a no-op without one."""
+
+    def kill(self) -> None:
+        """SIGKILL the process; safe to call twice."""
+
+
+class Runtime(Protocol):
+    """Every call may be repeated: making what exists returns it, removing what is gone is fine.
+    Failures are `kubelet.runtime.errors.RuntimeFailure` and its children."""
+
+    def run_pod_sandbox(self, config: SandboxConfig) -> SandboxStatus: ...
+    def stop_pod_sandbox(self, sandbox_id: str) -> None:
+        """Kill every container left in it and end the shim; the record stays listed as not_ready."""
+
+    def remove_pod_sandbox(self, sandbox_id: str) -> None:
+        """Stop it if need be, then remove cgroups, mounts, files: everything that was made for it."""
+
+    def list_pod_sandboxes(self) -> list[SandboxStatus]: ...
+    def create_container(self, sandbox_id: str, config: ContainerConfig) -> str:
+        """The new container's id (64 hex digits). Root and mounts are set up, nothing runs yet."""
+
+    def start_container(self, container_id: str) -> ContainerStatus:
+        """Let it exec. A command that cannot be run ends as exited with reason StartError."""
+
+    def stop_container(self, container_id: str, grace_s: float) -> None:
+        """Its stop signal, then SIGKILL after grace_s; returns once it has exited."""
+
+    def remove_container(self, container_id: str) -> None:
+        """Kill if need be and remove root, cgroup and record; the log file stays."""
+
+    def list_containers(self, sandbox_id: str | None = None) -> list[ContainerStatus]: ...
+    def container_status(self, container_id: str) -> ContainerStatus: ...
+    def exec(
+        self, container_id: str, argv: list[str], *, stdin_fd: int | None = None,
+        stdout_fd: int | None = None, stderr_fd: int | None = None, tty: bool = False,
+    ) -> ExecSession:
+        """Start argv with those fds as 0, 1, 2 (None = /dev/null). With tty, stdin_fd is one end of
+        a socketpair that carries the terminal both ways. Raises CommandNotFound or
+        CommandNotExecutable when argv[0] cannot be run."""
+
+    def reopen_log(self, container_id: str) -> None:
+        """After rotation: write on in a new file at the container's log_path."""
+
+    def update_resources(self, container_id: str, resources: Resources) -> None: ...
+    def container_stats(self, container_id: str) -> ContainerStats: ...
+    def events(self) -> Iterator[RuntimeEvent]:
+        """Blocks for the next event; ends when the runtime is closed. Events may be lost over a
+        restart of the kubelet: list first, then follow."""
+
+    def close(self) -> None: ...
