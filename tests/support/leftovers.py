@@ -6,7 +6,7 @@ import glob
 import os
 from pathlib import Path
 
-from pyroute2 import NFTables
+from pyroute2.nftables.main import NFTables
 
 MODULES = ("apiserver", "controllers", "kubelet", "podium")
 
