@@ -13,6 +13,7 @@ from typing import Any
 
 DEFAULT_DATA_DIR = "/var/lib/podium"
 DEFAULT_PORT = 6443
+ANY_ADDRESS = ("0.0.0.0", "::", "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,16 +97,34 @@ def write(data_dir: str | Path, config: ClusterConfig) -> None:
     temporary.replace(path)
 
 
+def reachable_host(host: str) -> str:
+    """The address to dial for a server that listens on `host` ("0.0.0.0" is not one)."""
+    return "127.0.0.1" if host in ANY_ADDRESS else host
+
+
+def server_url(config: ClusterConfig) -> str:
+    """Where the API is served, e.g. "https://127.0.0.1:6443"."""
+    host = reachable_host(config.host)
+    return f"https://[{host}]:{config.port}" if ":" in host else f"https://{host}:{config.port}"
+
+
 def single_node(
-    cluster_id: str, data_dir: str | Path, *, host: str, port: int, pod_cidr: str, node_name: str
+    cluster_id: str,
+    data_dir: str | Path,
+    *,
+    host: str,
+    port: int,
+    pod_cidr: str,
+    node_name: str,
+    database: str | None = None,
 ) -> ClusterConfig:
-    """A cluster of one node on this machine, with SQLite in its data directory."""
+    """A cluster of one node on this machine; without a database URL, SQLite in its directory."""
     name = f"podium-{cluster_id}"
     return ClusterConfig(
         id=cluster_id,
         host=host,
         port=port,
-        database=f"sqlite:///{Path(data_dir).resolve()}/podium.db",
+        database=database or f"sqlite:///{Path(data_dir).absolute()}/podium.db",
         pod_cidr=pod_cidr,
         nodes=(NodeConfig(node_name, node_subnet(pod_cidr, 0), name, name),),
     )

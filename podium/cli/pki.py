@@ -29,13 +29,14 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
+from podium.cli.cluster_config import ANY_ADDRESS, reachable_host
+
 CA_LIFETIME = datetime.timedelta(days=3650)
 LEAF_LIFETIME = datetime.timedelta(days=365)
 RENEW_BEFORE = datetime.timedelta(days=90)
 # Machines that boot without a clock are often a little behind when they catch up.
 CLOCK_SKEW = datetime.timedelta(hours=1)
 SERVICE_IP = "10.96.0.1"
-ANY_ADDRESS = ("0.0.0.0", "::", "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,13 +106,6 @@ def create_pki(
         )
     for path, identity in clients.items():
         _ensure_kubeconfig(path, ca, identity, server)
-
-
-def reachable_host(host: str) -> str:
-    """The address to dial for a server that listens on `host` ("0.0.0.0" is not one)."""
-    if host in ANY_ADDRESS:
-        return "127.0.0.1"
-    return host
 
 
 def _bracketed(host: str) -> str:

@@ -1,0 +1,330 @@
+"""Room podium/cli: `podium up` checks the machine, writes what the components need to know, starts
+the supervisor and shows how the components come up. What it starts outlives it (with -d).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import click
+
+from podium.cli import cluster_config, preflight, processes
+from podium.cli.down import end_processes, operation_lock, stop_cluster, tail
+from podium.cli.options import cluster_options
+from podium.cli.progress import Progress
+from podium.cli.supervisor import PROGRESS_FD_VARIABLE, component_environment
+
+START_TIMEOUT_S = 120.0  # emulated machines are thirty times slower than this one
+CHECK_PKI_EVERY_S = 24 * 3600.0
+
+
+class StartFailed(Exception):
+    """The cluster did not come up; everything was stopped again. `log` is what to show."""
+
+    def __init__(self, message: str, log: Path | None = None, offset: int = 0) -> None:
+        super().__init__(message)
+        self.log = log
+        self.offset = offset
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Wishes:
+    """What the command line asks for; None: as it was, or the default."""
+
+    port: int | None = None
+    host: str | None = None
+    database: str | None = None
+    node_name: str | None = None
+    pod_cidr: str | None = None
+
+
+@click.command()
+@click.option("-d", "--detach", is_flag=True, help="Return once the node is Ready.")
+@click.option("--port", type=click.IntRange(0, 65535), help="Serve the API here (6443; 0: any).")
+@click.option("--host", metavar="ADDRESS", help="Listen at this address (127.0.0.1).")
+@click.option("--database", metavar="URL", help="PostgreSQL instead of SQLite in the data dir.")
+@click.option("--node-name", metavar="NAME", help="What the node is called (the hostname).")
+@click.option("--pod-cidr", metavar="CIDR", help="The Pods' network (10.244.0.0/16 if free).")
+@click.option("--first-lesson", is_flag=True, help="Run manifests/01-… and show what to do next.")
+@cluster_options
+def command(data_dir: Path, detach: bool, first_lesson: bool, **wishes: Any) -> None:
+    """Start the cluster. With -d return once its node is Ready, else run until Ctrl-C."""
+    try:
+        process = bring_up(data_dir, Wishes(**wishes), Progress())
+    except (preflight.Unfit, ValueError) as error:
+        raise click.ClickException(str(error)) from None
+    except StartFailed as failure:
+        _tell_failure(failure)
+        raise SystemExit(1) from None
+    if first_lesson:
+        from podium.cli.first_lesson import show_first_lesson
+
+        show_first_lesson(data_dir)
+    if not detach and process:
+        raise SystemExit(_run_until_interrupted(process, data_dir))
+
+
+def bring_up(data_dir: Path, wishes: Wishes, progress: Progress) -> subprocess.Popen[bytes] | None:
+    """Start a cluster and wait until its node is Ready; None if it was running already.
+
+    Raises Unfit (nothing was started) or StartFailed (everything was stopped again).
+    """
+    preflight.check_root()
+    preflight.check_data_dir(data_dir)
+    (data_dir / "run").mkdir(mode=0o700, parents=True, exist_ok=True)
+    data_dir.chmod(0o700)
+    with operation_lock(data_dir, progress):
+        if processes.read_supervisor(data_dir):
+            _tell_running(data_dir, progress)
+            return None
+        try:
+            config = _settle(data_dir, wishes)
+        except preflight.Unfit:
+            _remove_if_new(data_dir)
+            raise
+        return _start(data_dir, config, progress)
+
+
+# --- before anything runs -----------------------------------------------------------------------
+
+
+def _settle(data_dir: Path, wishes: Wishes) -> cluster_config.ClusterConfig:
+    """Check the machine, and write cluster.json, keys and directories."""
+    preflight.check_kernel()
+    end_processes(data_dir)  # components whose supervisor was killed
+    found = cluster_config.read(data_dir)
+    config = _adjusted(found, wishes) if found else _new_config(data_dir, wishes)
+    config = dataclasses.replace(config, port=preflight.check_port(config.host, config.port))
+    cluster_config.write(data_dir, config)
+    for node in config.nodes:
+        for name in ("runtime", "pods", "images", "network"):
+            (data_dir / "nodes" / node.name / name).mkdir(mode=0o700, parents=True, exist_ok=True)
+    (data_dir / "log").mkdir(mode=0o700, exist_ok=True)
+    _ensure_pki(data_dir, config)
+    return config
+
+
+def _new_config(data_dir: Path, wishes: Wishes) -> cluster_config.ClusterConfig:
+    name = wishes.node_name or preflight.default_node_name()
+    preflight.check_node_name(name)
+    return cluster_config.single_node(
+        preflight.new_cluster_id(),
+        data_dir,
+        host=wishes.host or "127.0.0.1",
+        port=cluster_config.DEFAULT_PORT if wishes.port is None else wishes.port,
+        pod_cidr=preflight.choose_pod_cidr(wishes.pod_cidr),
+        node_name=name,
+        database=wishes.database,
+    )
+
+
+def _adjusted(config: cluster_config.ClusterConfig, wishes: Wishes) -> cluster_config.ClusterConfig:
+    """The cluster that is there, with what may be changed about it."""
+    if wishes.pod_cidr not in (None, config.pod_cidr):
+        raise preflight.Unfit(
+            f"this cluster's pod network is {config.pod_cidr} and cannot be changed; "
+            "podium down --purge makes room for a new one"
+        )
+    if wishes.node_name not in (None, *(node.name for node in config.nodes)):
+        raise preflight.Unfit(
+            f"this cluster's node is called {config.nodes[0].name} and cannot be renamed; "
+            "podium down --purge makes room for a new one"
+        )
+    bridges = tuple(node.bridge for node in config.nodes)
+    for node in config.nodes:
+        preflight.check_pod_cidr(node.pod_cidr, list(preflight.existing_routes()), bridges)
+    return dataclasses.replace(
+        config,
+        host=wishes.host or config.host,
+        port=config.port if wishes.port is None else wishes.port,
+        database=wishes.database or config.database,
+    )
+
+
+def _remove_if_new(data_dir: Path) -> None:
+    """What a refused first start has left of its data directory: empty directories."""
+    if not cluster_config.config_path(data_dir).exists():
+        (data_dir / "run" / "operation.lock").unlink(missing_ok=True)
+        for directory in (data_dir / "run", data_dir):
+            if not any(directory.iterdir()):
+                directory.rmdir()
+
+
+def _ensure_pki(data_dir: Path, config: cluster_config.ClusterConfig) -> None:
+    """Keys and certificates. Looking at them costs 150 ms of imports, so the same question is asked
+    once a day."""
+    nodes = [node.name for node in config.nodes]
+    question = {"host": config.host, "port": config.port, "nodes": nodes}
+    marker = data_dir / "pki" / "checked.json"
+    try:
+        asked = json.loads(marker.read_text())
+        age_s = time.time() - marker.stat().st_mtime
+        if asked == question and 0 <= age_s < CHECK_PKI_EVERY_S and _has_keys(data_dir, config):
+            return
+    except (FileNotFoundError, ValueError):
+        pass  # never asked, or not answered to the end
+    from podium.cli import pki
+
+    pki.create_pki(data_dir, nodes, config.host, config.port)
+    pki.write_private(marker, json.dumps(question).encode())
+
+
+def _has_keys(data_dir: Path, config: cluster_config.ClusterConfig) -> bool:
+    pairs = ["ca", "apiserver", "apiserver-kubelet-client"]
+    kubeconfigs = ["controllers", "scheduler"]
+    for node in config.nodes:
+        pairs.append(f"kubelet-{node.name}")
+        kubeconfigs.append(f"node-{node.name}")
+    wanted = [data_dir / "admin.kubeconfig"]
+    wanted += [data_dir / "pki" / f"{name}.{end}" for name in pairs for end in ("crt", "key")]
+    wanted += [data_dir / "pki" / f"{name}.kubeconfig" for name in kubeconfigs]
+    return all(path.exists() for path in wanted)
+
+
+# --- starting -----------------------------------------------------------------------------------
+
+
+def _start(
+    data_dir: Path, config: cluster_config.ClusterConfig, progress: Progress
+) -> subprocess.Popen[bytes]:
+    """Start the supervisor and follow it until all is up."""
+    progress.line(f"starting the cluster in {data_dir}")
+    offsets = {path.name: path.stat().st_size for path in (data_dir / "log").glob("*.log")}
+    read_fd, write_fd = os.pipe()
+    with open(data_dir / "log" / "supervisor.log", "ab") as log:
+        process = subprocess.Popen(
+            [sys.executable, "-P", "-m", "podium.cli.supervisor", "--data-dir", str(data_dir)],
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            pass_fds=(write_fd,),
+            env={**component_environment(), PROGRESS_FD_VARIABLE: str(write_fd)},
+            start_new_session=True,
+        )
+    os.close(write_fd)
+    try:
+        _follow(read_fd, data_dir, offsets, progress)
+    except BaseException:  # Ctrl-C as well: nothing stays half-started
+        progress.done()
+        _stop_again(process, data_dir, progress)
+        raise
+    finally:
+        os.close(read_fd)
+    names = ", ".join(node.name for node in config.nodes)
+    progress.line(f"node {names} is Ready after {progress.seconds:.1f} s")
+    progress.line(f"  API   {cluster_config.server_url(config)}")
+    progress.line(f"  next  export KUBECONFIG={data_dir / 'admin.kubeconfig'}")
+    return process
+
+
+def _follow(read_fd: int, data_dir: Path, offsets: dict[str, int], progress: Progress) -> None:
+    """Show each component's coming; returns when all are up, raises StartFailed otherwise."""
+    waiting: list[str] = []
+    for event in _events(read_fd, progress, waiting):
+        name = event["name"]
+        if event["event"] == "started":
+            waiting.append(name)
+        elif event["event"] == "ready":
+            waiting.remove(name)
+            progress.line(f"  {name:<12} {event['ms']:>6} ms")
+        elif event["event"] == "up":
+            progress.done()
+            return
+        elif event["event"] == "failed":
+            log = data_dir / "log" / f"{name}.log"
+            raise StartFailed(
+                f"{name} ended with {_reason(event['code'])} before it was ready",
+                log,
+                offsets.get(log.name, 0),
+            )
+    log = data_dir / "log" / f"{waiting[0] if waiting else 'supervisor'}.log"
+    what = f"{', '.join(waiting)} not ready after" if waiting else "the supervisor ended after"
+    raise StartFailed(f"{what} {progress.seconds:.0f} s", log, offsets.get(log.name, 0))
+
+
+def _events(read_fd: int, progress: Progress, waiting: list[str]) -> Iterator[dict[str, Any]]:
+    """What the supervisor tells; ends when it has gone or after START_TIMEOUT_S."""
+    import select
+
+    buffer = b""
+    while progress.seconds < START_TIMEOUT_S:
+        progress.waiting_for(f"  waiting for {', '.join(waiting)}")
+        if not select.select([read_fd], [], [], 0.1)[0]:
+            continue
+        data = os.read(read_fd, 65536)
+        if not data:
+            return
+        *lines, buffer = (buffer + data).split(b"\n")
+        for line in lines:
+            yield json.loads(line)
+
+
+def _stop_again(process: subprocess.Popen[bytes], data_dir: Path, progress: Progress) -> None:
+    """After a failed start: the supervisor first (it may be stopping by itself), then the rest."""
+    process.terminate()
+    try:
+        process.wait(15)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+    stop_cluster(data_dir, progress, grace_s=0, quiet=True)
+
+
+def _reason(code: int) -> str:
+    if code < 0:
+        return f"signal {signal.Signals(-code).name}"
+    return f"exit code {code}"
+
+
+# --- telling ------------------------------------------------------------------------------------
+
+
+def _tell_running(data_dir: Path, progress: Progress) -> None:
+    config = cluster_config.read(data_dir)
+    assert config is not None
+    progress.line(f"already running in {data_dir} at {cluster_config.server_url(config)}")
+
+
+def _tell_failure(failure: StartFailed) -> None:
+    click.echo(f"error: the cluster did not start: {failure}", err=True)
+    if failure.log:
+        click.echo(f"the end of {failure.log}:", err=True)
+        for line in tail(failure.log, failure.offset):
+            click.echo(f"  {line}", err=True)
+
+
+def _run_until_interrupted(process: subprocess.Popen[bytes], data_dir: Path) -> int:
+    """Wait for Ctrl-C (or SIGTERM, SIGHUP), then stop like `podium down`."""
+    click.echo("press Ctrl-C to stop it (its data stays)")
+
+    def interrupt(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, interrupt)
+    try:
+        process.wait()
+    except KeyboardInterrupt:
+        click.echo()
+        progress = Progress()
+        with operation_lock(data_dir, progress):
+            process.terminate()
+            is_clean = stop_cluster(data_dir, progress)
+            process.wait()
+        return 0 if is_clean else 1
+    if cluster_config.read(data_dir) is None or not processes.read_components(data_dir):
+        return 0
+    alive = [component for component in processes.read_components(data_dir) if component.pid]
+    if not alive:
+        return 0  # somebody said `podium down`
+    click.echo("error: the supervisor was killed; podium up brings it back", err=True)
+    return 1
