@@ -63,46 +63,46 @@ class Struct:
     fields: dict[str, Field] = field(default_factory=dict)
 
 
+@cache
 def structure(name: str) -> Struct:
     """A type by name, such as "PodSpec"; KeyError when the table has none."""
-    return _structs()[name]
+    declared = tuple(_read_field(line.split()) for line in _rows()[name])
+    return Struct(name, declared, _opened(declared))
 
 
 def has_structure(name: str) -> bool:
-    return name in _structs()
+    return name in _rows()
 
 
-def all_structures() -> dict[str, Struct]:
-    return _structs()
+def all_names() -> list[str]:
+    return list(_rows())
 
 
-@cache
-def _structs() -> dict[str, Struct]:
-    declared: dict[str, list[Field]] = {}
-    for file in sorted(resources.files(__name__).iterdir(), key=lambda f: f.name):
-        if file.name.endswith(".txt"):
-            _read_table(file.read_text(), declared)
-    return {name: Struct(name, tuple(rows), _opened(rows, declared)) for name, rows in declared.items()}
-
-
-def _opened(rows: list[Field], declared: dict[str, list[Field]]) -> dict[str, Field]:
+def _opened(rows: tuple[Field, ...]) -> dict[str, Field]:
     """The fields as JSON has them: those of inline structs stand in the parent."""
     fields: dict[str, Field] = {}
     for row in rows:
         if row.is_inline:
-            fields.update(_opened(declared[row.kind], declared))
+            fields.update(structure(row.kind).fields)
         else:
             fields[row.name] = row
     return fields
 
 
-def _read_table(text: str, declared: dict[str, list[Field]]) -> None:
-    rows: list[Field] = []
-    for line in text.splitlines():
-        if not line.startswith(" "):
-            rows = declared.setdefault(line.strip(), [])
-        else:
-            rows.append(_read_field(line.split()))
+@cache
+def _rows() -> dict[str, list[str]]:
+    """The tables' lines by type; a type is only read when somebody asks for it."""
+    found: dict[str, list[str]] = {}
+    rows: list[str] = []
+    for file in sorted(resources.files(__name__).iterdir(), key=lambda f: f.name):
+        if not file.name.endswith(".txt"):
+            continue
+        for line in file.read_text().splitlines():
+            if line.startswith(" "):
+                rows.append(line)
+            else:
+                rows = found.setdefault(line.strip(), [])
+    return found
 
 
 def _read_field(words: list[str]) -> Field:
