@@ -12,27 +12,36 @@ DATA   ?= /var/lib/podium
 help:  ## show this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
+# Wheels only: a bare machine has no compiler. editable_mode=compat puts the house on the path without
+# an import hook, which every start of `podium` would pay for.
+PIP_INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check \
+	--root-user-action ignore --only-binary :all: --config-settings editable_mode=compat
+
 $(STAMP): pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit("podium needs Python 3.11 or later") if sys.version_info < (3, 11) else None'
 	@$(PYTHON) -c 'import ensurepip' 2>/dev/null || { apt-get update -q && apt-get install -qy python3-venv; }
-	@test -x $(BIN)/pip || $(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --disable-pip-version-check --editable .
+	@test -x $(BIN)/pip || { echo "making $(VENV)"; $(PYTHON) -m venv $(VENV); }
+	@echo "installing Podium into $(VENV)"
+	@$(PIP_INSTALL) --editable .
 	@touch $@
 
-$(DEV): $(STAMP)
-	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[dev]'
+$(DEV): $(STAMP) .ci/test-tools
+	@echo "installing what the tests need"
+	@$(PIP_INSTALL) --editable '.[dev]'
+	@.ci/test-tools $(BIN)
 	@touch $@
 
 install: $(STAMP)  ## install Podium into .venv
+	@:
 
 run: install  ## start a cluster, apply the first lesson, show where to look
-	@$(BIN)/podium up --detach --first-lesson --data-dir $(DATA)
+	@$(BIN)/podium up --detach --first-lesson --data-dir $(DATA) $(if $(PORT),--port $(PORT))
 
 stop: install  ## stop the cluster and its containers, keep the data
 	@$(BIN)/podium down --data-dir $(DATA)
 
 test: $(DEV)  ## run the whole test suite (as root)
-	$(BIN)/python -m pytest
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest
 
 check: $(DEV)  ## lint, types, import contracts and unit tests
 	$(BIN)/ruff check .
@@ -42,7 +51,7 @@ check: $(DEV)  ## lint, types, import contracts and unit tests
 	$(BIN)/python -m pytest -q tests/unit
 
 bench: $(DEV)  ## measure, beside the bare kernel; prints a table, draws bench/out/*.png
-	$(BIN)/python -m bench
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m bench
 
 clean:  ## remove what was built, not the cluster's data
 	rm -rf $(VENV) build *.egg-info .pytest_cache .mypy_cache .ruff_cache bench/out

@@ -207,7 +207,9 @@ def run_podium(
 
 def _environment() -> dict[str, str]:
     kept = {k: v for k, v in os.environ.items() if k not in ("PODIUM_DATA_DIR", "KUBECONFIG")}
-    return {**kept, "PYTHONPATH": str(HOUSE)}
+    # `make test` puts kubectl beside the interpreter on machines that have none.
+    path = os.pathsep.join([str(Path(sys.executable).parent), kept.get("PATH", os.defpath)])
+    return {**kept, "PATH": path, "PYTHONPATH": str(HOUSE)}
 
 
 def _run(
