@@ -1,7 +1,7 @@
-"""What an object must be beyond its schema, with every cause, in Kubernetes' words.
+"""Is this object sensible? What goes beyond its shape: all causes at once, in Kubernetes' words.
 
-Pure functions of the API server: objects in (decoded, defaulted), causes out. One file a family of
-kinds; the dispatch is here.
+Room: the API server; called by its verbs on every write, after strict decoding (so types are right)
+and defaulting. Pure functions. A kind without rules of its own has those of its metadata.
 """
 
 from __future__ import annotations
@@ -9,50 +9,67 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from apiserver.validation import configuration, metadata, node, pod, workload
+from apiserver.validation import cluster, configuration, pods, workloads
+from apiserver.validation.cluster import validate_binding
+from apiserver.validation.metadata import validate_metadata, validate_metadata_update
+from apiserver.validation.workloads import validate_scale
 from podium.api.scheme import Resource
 from podium.api.status import Cause
 
-Object = dict[str, Any]
-Validator = Callable[[Object, list[Cause]], None]
-UpdateValidator = Callable[[Object, Object, list[Cause]], None]
+__all__ = [
+    "validate_binding",
+    "validate_create",
+    "validate_scale",
+    "validate_status_update",
+    "validate_update",
+]
 
-_CREATE: dict[str, Validator] = {
-    "pods": pod.validate,
-    "deployments.apps": workload.validate_deployment,
-    "replicasets.apps": workload.validate_replicaset,
-    "configmaps": configuration.validate_configmap,
+Object = dict[str, Any]
+
+_ON_CREATE: dict[str, Callable[[Object], list[Cause]]] = {
+    "pods": pods.validate_pod,
+    "replicasets.apps": workloads.validate_replicaset,
+    "deployments.apps": workloads.validate_deployment,
+    "configmaps": configuration.validate_config_map,
     "secrets": configuration.validate_secret,
-    "nodes": node.validate_node,
-    "leases.coordination.k8s.io": node.validate_lease,
-    "events": node.validate_event,
+    "namespaces": cluster.validate_namespace,
+    "nodes": cluster.validate_node,
+    "events": cluster.validate_event,
+    "leases.coordination.k8s.io": cluster.validate_lease,
 }
-_UPDATE: dict[str, UpdateValidator] = {
-    "pods": pod.validate_update,
-    "deployments.apps": workload.validate_selector_update,
-    "replicasets.apps": workload.validate_selector_update,
-    "configmaps": configuration.validate_immutable,
+
+# Instead of the rules for creation; a kind that is not here has those.
+_ON_UPDATE: dict[str, Callable[[Object, Object], list[Cause]]] = {
+    "pods": pods.validate_pod_update,
+    "configmaps": configuration.validate_config_map_update,
     "secrets": configuration.validate_secret_update,
-    "nodes": node.validate_node_update,
+    "nodes": cluster.validate_node_update,
+    "events": cluster.validate_event_update,
 }
+
+# Whose selector stays what it was.
+_FIXED_SELECTOR = frozenset({"replicasets.apps", "deployments.apps"})
 
 
 def validate_create(resource: Resource, obj: Object) -> list[Cause]:
-    """Every cause why this object cannot be created; [] when it can."""
-    causes: list[Cause] = []
-    metadata.validate(resource, obj, causes)
-    if resource.key in _CREATE:
-        _CREATE[resource.key](obj, causes)
-    return causes
+    """Every cause that speaks against a new object."""
+    rule = _ON_CREATE.get(resource.key)
+    return validate_metadata(resource, obj) + (rule(obj) if rule else [])
 
 
 def validate_update(resource: Resource, new: Object, old: Object) -> list[Cause]:
-    """Every cause why `old` cannot become `new`."""
-    causes: list[Cause] = []
-    metadata.validate(resource, new, causes)
-    metadata.validate_update(new, old, causes)
-    if resource.key in _CREATE:
-        _CREATE[resource.key](new, causes)
-    if resource.key in _UPDATE:
-        _UPDATE[resource.key](new, old, causes)
+    """Every cause that speaks against this change; call it once the server has filled in what the
+    writer left out of `metadata`."""
+    causes = validate_metadata_update(resource, new, old)
+    if changed := _ON_UPDATE.get(resource.key):
+        return causes + changed(new, old)
+    if rule := _ON_CREATE.get(resource.key):
+        causes += rule(new)
+    if resource.key in _FIXED_SELECTOR:
+        causes += workloads.validate_selector_update(new, old)
     return causes
+
+
+def validate_status_update(resource: Resource, new: Object, old: Object) -> list[Cause]:
+    """For the `status` subresource, whose writers change nothing but the status."""
+    return validate_metadata_update(resource, new, old)

@@ -1,0 +1,388 @@
+"""Rules for containers: image, ports, env, mounts, probes, resources. Room: the API server.
+
+Source: Kubernetes' `pkg/apis/core/validation`, v1.32.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from typing import Any
+
+from apiserver.validation.causes import (
+    NOT_NEGATIVE,
+    duplicate,
+    each_invalid,
+    forbidden,
+    in_range,
+    invalid,
+    not_found,
+    not_negative,
+    not_supported,
+    required,
+)
+from podium.api import names, quantity
+from podium.api.status import Cause
+
+Object = dict[str, Any]
+
+_CONTAINER_RESOURCES = frozenset({"cpu", "memory", "ephemeral-storage"})
+_STANDARD_RESOURCES = _CONTAINER_RESOURCES | {
+    "pods", "services", "replicationcontrollers", "resourcequotas", "secrets", "configmaps",
+    "storage", "persistentvolumeclaims", "services.nodeports", "services.loadbalancers",
+    "requests.cpu", "requests.memory", "requests.ephemeral-storage", "limits.cpu", "limits.memory",
+    "limits.ephemeral-storage", "requests.storage",
+}  # fmt: skip
+_ENV_FIELDS = (
+    "metadata.name", "metadata.namespace", "metadata.uid", "spec.nodeName",
+    "spec.serviceAccountName", "status.hostIP", "status.hostIPs", "status.podIP", "status.podIPs",
+)  # fmt: skip
+_SUBSCRIPTED = re.compile(r"metadata\.(labels|annotations)\['(.*)'\]")
+_PULL_POLICIES = ("Always", "IfNotPresent", "Never")
+_PROTOCOLS = ("SCTP", "TCP", "UDP")
+_PROPAGATIONS = ("Bidirectional", "HostToContainer", "None")
+_HANDLERS = ("exec", "httpGet", "tcpSocket", "grpc")
+_HOOKS = ("exec", "httpGet", "tcpSocket", "sleep")
+
+
+def container_list(
+    containers: list[Object], path: str, volumes: set[str], taken: set[str]
+) -> list[Cause]:
+    """Rules for one list of containers; `taken` are names used so far, and grows."""
+    causes: list[Cause] = []
+    for index, container in enumerate(containers):
+        at = f"{path}[{index}]"
+        name = container.get("name", "")
+        if not name:
+            causes.append(required(f"{at}.name"))
+        else:
+            causes += each_invalid(f"{at}.name", name, names.dns_label(name))
+            if name in taken:
+                causes.append(duplicate(f"{at}.name", name))
+            taken.add(name)
+        causes += _container(container, at, volumes)
+    return causes
+
+
+def _container(container: Object, at: str, volumes: set[str]) -> list[Cause]:
+    causes = image(container, at)
+    for hook in ("postStart", "preStop"):
+        if handler := (container.get("lifecycle") or {}).get(hook):
+            causes += _handler(handler, f"{at}.lifecycle.{hook}", _HOOKS)
+    causes += _probes(container, at)
+    policy = container.get("terminationMessagePolicy") or "File"
+    if policy not in ("File", "FallbackToLogsOnError"):
+        supported = ("FallbackToLogsOnError", "File")
+        causes.append(not_supported(f"{at}.terminationMessagePolicy", policy, supported))
+    if container.get("ports"):
+        causes += _ports(container["ports"], f"{at}.ports")
+    if container.get("env"):
+        causes += _env(container["env"], f"{at}.env")
+    if container.get("envFrom"):
+        causes += _env_from(container["envFrom"], f"{at}.envFrom")
+    if container.get("volumeMounts"):
+        causes += _mounts(container["volumeMounts"], f"{at}.volumeMounts", volumes)
+    pull = container.get("imagePullPolicy")
+    if pull and pull not in _PULL_POLICIES:
+        causes.append(not_supported(f"{at}.imagePullPolicy", pull, _PULL_POLICIES))
+    if container.get("resources"):
+        causes += resources(container["resources"], f"{at}.resources")
+    if container.get("securityContext"):
+        causes += _security_context(container["securityContext"], f"{at}.securityContext")
+    return causes
+
+
+def image(container: Object, at: str) -> list[Cause]:
+    value = container.get("image", "")
+    if not value:
+        return [required(f"{at}.image")]
+    if value.strip() != value:
+        return [invalid(f"{at}.image", value, "must not have leading or trailing whitespace")]
+    return []
+
+
+# ---- ports --------------------------------------------------------------------------------------
+
+
+def _ports(ports: list[Object], path: str) -> list[Cause]:
+    causes: list[Cause] = []
+    seen: set[str] = set()
+    for index, port in enumerate(ports):
+        at = f"{path}[{index}]"
+        name = port.get("name")
+        if name:
+            problems = names.port_name(name)
+            causes += each_invalid(f"{at}.name", name, problems)
+            if not problems and name in seen:
+                causes.append(duplicate(f"{at}.name", name))
+            seen.add(name)
+        number = port.get("containerPort", 0)
+        if number == 0:
+            causes.append(required(f"{at}.containerPort"))
+        else:
+            causes += in_range(f"{at}.containerPort", number, 1, 65535)
+        if port.get("hostPort"):
+            causes += in_range(f"{at}.hostPort", port["hostPort"], 1, 65535)
+        protocol = port.get("protocol", "")
+        if not protocol:
+            causes.append(required(f"{at}.protocol"))
+        elif protocol not in _PROTOCOLS:
+            causes.append(not_supported(f"{at}.protocol", protocol, _PROTOCOLS))
+    return causes
+
+
+def host_ports(containers: Iterable[tuple[str, Object]], is_host_network: bool) -> list[Cause]:
+    """Of all containers of a Pod: none taken twice. `containers` are (path, container)."""
+    causes: list[Cause] = []
+    taken: set[str] = set()
+    for path, container in containers:
+        for index, port in enumerate(container.get("ports") or ()):
+            at, number = f"{path}.ports[{index}]", port.get("hostPort", 0)
+            if number == 0:
+                continue
+            if is_host_network and number != port.get("containerPort"):
+                why = "must match `hostPort` when `hostNetwork` is true"
+                causes.append(invalid(f"{at}.containerPort", port.get("containerPort", 0), why))
+            name = f"{port.get('protocol')}/{port.get('hostIP', '')}/{number}"
+            if name in taken:
+                causes.append(duplicate(f"{at}.hostPort", name))
+            taken.add(name)
+    return causes
+
+
+def _port_reference(value: int | str, path: str) -> list[Cause]:
+    """A probe's port: a number or the name of one."""
+    if isinstance(value, str):
+        return each_invalid(path, value, names.port_name(value))
+    return in_range(path, value, 1, 65535)
+
+
+# ---- env ----------------------------------------------------------------------------------------
+
+
+def _env(variables: list[Object], path: str) -> list[Cause]:
+    causes: list[Cause] = []
+    for index, variable in enumerate(variables):
+        at, name = f"{path}[{index}]", variable.get("name", "")
+        if not name:
+            causes.append(required(f"{at}.name"))
+        else:
+            causes += each_invalid(f"{at}.name", name, names.env_name(name))
+        if "valueFrom" in variable:
+            causes += _env_source(variable, f"{at}.valueFrom")
+    return causes
+
+
+def _env_source(variable: Object, path: str) -> list[Cause]:
+    source = variable["valueFrom"]
+    causes: list[Cause] = []
+    if reference := source.get("fieldRef"):
+        causes += _field_reference(reference, f"{path}.fieldRef")
+    if "resourceFieldRef" in source and not source["resourceFieldRef"].get("resource"):
+        causes.append(required(f"{path}.resourceFieldRef.resource"))
+    for name in ("configMapKeyRef", "secretKeyRef"):
+        if name in source:
+            causes += _key_reference(source[name], f"{path}.{name}")
+    if not source:
+        kinds = "`fieldRef`, `resourceFieldRef`, `configMapKeyRef` or `secretKeyRef`"
+        why = f"must specify one of: {kinds}"
+        causes.append(invalid(path, "", why))
+    elif variable.get("value"):
+        causes.append(invalid(path, "", "may not be specified when `value` is not empty"))
+    elif len(source) > 1:
+        causes.append(invalid(path, "", "may not have more than one field specified at a time"))
+    return causes
+
+
+def _field_reference(reference: Object, path: str) -> list[Cause]:
+    if not reference.get("apiVersion"):
+        return [required(f"{path}.apiVersion")]
+    field = reference.get("fieldPath", "")
+    if not field:
+        return [required(f"{path}.fieldPath")]
+    if match := _SUBSCRIPTED.fullmatch(field):
+        return each_invalid(path, match[2], names.label_key(match[2].lower()))
+    if field in _ENV_FIELDS:
+        return []
+    if field in ("metadata.labels", "metadata.annotations"):
+        return [not_supported(f"{path}.fieldPath", field, _ENV_FIELDS)]
+    why = f"error converting fieldPath: field label not supported: {field}"
+    return [invalid(f"{path}.fieldPath", field, why)]
+
+
+def _key_reference(reference: Object, path: str) -> list[Cause]:
+    causes = [] if reference.get("name") else [required(f"{path}.name")]
+    key = reference.get("key", "")
+    if not key:
+        return [*causes, required(f"{path}.key")]
+    return causes + each_invalid(f"{path}.key", key, names.config_key(key))
+
+
+def _env_from(sources: list[Object], path: str) -> list[Cause]:
+    causes: list[Cause] = []
+    for index, source in enumerate(sources):
+        at = f"{path}[{index}]"
+        if source.get("prefix"):
+            problems = names.env_name(source["prefix"])
+            causes += each_invalid(f"{at}.prefix", source["prefix"], problems)
+        kinds = [k for k in ("configMapRef", "secretRef") if k in source]
+        for kind in kinds:
+            if not source[kind].get("name"):
+                causes.append(required(f"{at}.{kind}.name"))
+        if not kinds:
+            causes.append(invalid(at, "", "must specify one of: `configMapRef` or `secretRef`"))
+        elif len(kinds) > 1:
+            causes.append(invalid(at, "", "may not have more than one field specified at a time"))
+    return causes
+
+
+# ---- mounts -------------------------------------------------------------------------------------
+
+
+def _mounts(mounts: list[Object], path: str, volumes: set[str]) -> list[Cause]:
+    causes: list[Cause] = []
+    seen: set[str] = set()
+    for index, mount in enumerate(mounts):
+        at, name, target = f"{path}[{index}]", mount.get("name", ""), mount.get("mountPath", "")
+        if not name:
+            causes.append(required(f"{at}.name"))
+        elif name not in volumes:
+            causes.append(not_found(f"{at}.name", name))
+        if not target:
+            causes.append(required(f"{at}.mountPath"))
+        elif target in seen:
+            causes.append(invalid(f"{at}.mountPath", target, "must be unique"))
+        seen.add(target)
+        for field in ("subPath", "subPathExpr"):
+            causes += local_path(mount.get(field, ""), f"{at}.{field}")
+        if mount.get("subPath") and mount.get("subPathExpr"):
+            why = "subPathExpr and subPath are mutually exclusive"
+            causes.append(invalid(f"{at}.subPathExpr", mount["subPathExpr"], why))
+        propagation = mount.get("mountPropagation")
+        if propagation and propagation not in _PROPAGATIONS:
+            causes.append(not_supported(f"{at}.mountPropagation", propagation, _PROPAGATIONS))
+    return causes
+
+
+def local_path(value: str, path: str) -> list[Cause]:
+    """A relative path that stays below where it starts."""
+    causes: list[Cause] = []
+    if value.startswith("/"):
+        causes.append(invalid(path, value, "must be a relative path"))
+    if ".." in value.split("/"):
+        causes.append(invalid(path, value, "must not contain '..'"))
+    return causes
+
+
+# ---- probes and hooks ---------------------------------------------------------------------------
+
+
+def _probes(container: Object, at: str) -> list[Cause]:
+    causes: list[Cause] = []
+    for kind in ("livenessProbe", "readinessProbe", "startupProbe"):
+        probe = container.get(kind)
+        if probe is None:
+            continue
+        path = f"{at}.{kind}"
+        causes += _handler(probe, path, _HANDLERS)
+        for name in ("initialDelaySeconds", "timeoutSeconds", "periodSeconds", "successThreshold",
+                     "failureThreshold"):  # fmt: skip
+            causes += not_negative(f"{path}.{name}", probe.get(name))
+        grace = probe.get("terminationGracePeriodSeconds")
+        if kind == "readinessProbe":
+            if grace is not None:
+                why = "must not be set for readinessProbes"
+                causes.append(invalid(f"{path}.terminationGracePeriodSeconds", grace, why))
+            continue
+        if grace is not None and grace <= 0:
+            why = "must be greater than 0"
+            causes.append(invalid(f"{path}.terminationGracePeriodSeconds", grace, why))
+        if probe.get("successThreshold", 1) != 1:
+            threshold = probe["successThreshold"]
+            causes.append(invalid(f"{path}.successThreshold", threshold, "must be 1"))
+    return causes
+
+
+def _handler(holder: Object, path: str, kinds: tuple[str, ...]) -> list[Cause]:
+    """What a probe or a hook does: exactly one thing."""
+    found = [kind for kind in kinds if holder.get(kind) is not None]
+    if not found:
+        return [required(path, "must specify a handler type")]
+    causes = [
+        forbidden(f"{path}.{k}", "may not specify more than 1 handler type") for k in found[1:]
+    ]
+    kind, what = found[0], holder[found[0]]
+    at = f"{path}.{kind}"
+    match kind:
+        case "exec":
+            if not what.get("command"):
+                causes.append(required(f"{at}.command"))
+        case "httpGet":
+            if not what.get("path"):
+                causes.append(required(f"{at}.path"))
+            causes += _port_reference(what.get("port", 0), f"{at}.port")
+            if what.get("scheme") not in ("HTTP", "HTTPS"):
+                schemes = ("HTTP", "HTTPS")
+                causes.append(not_supported(f"{at}.scheme", what.get("scheme", ""), schemes))
+        case "tcpSocket":
+            causes += _port_reference(what.get("port", 0), f"{at}.port")
+        case "grpc":
+            causes += in_range(f"{at}.port", what.get("port", 0), 1, 65535)
+        case "sleep":
+            causes += not_negative(f"{at}.seconds", what.get("seconds"))
+    return causes
+
+
+# ---- resources ----------------------------------------------------------------------------------
+
+
+def resources(found: Object, path: str) -> list[Cause]:
+    limits, requests = found.get("limits") or {}, found.get("requests") or {}
+    causes: list[Cause] = []
+    for kind, amounts in (("limits", limits), ("requests", requests)):
+        for name, value in amounts.items():
+            at = f"{path}.{kind}[{name}]"
+            causes += _resource_name(name, f"{path}.{kind}")
+            if quantity.parse(value) < 0:
+                causes.append(invalid(at, str(value), NOT_NEGATIVE))
+    for name, request in requests.items():
+        limit = limits.get(name)
+        if limit is not None and quantity.parse(request) > quantity.parse(limit):
+            why = f"must be less than or equal to {name} limit of {quantity.canonical(limit)}"
+            causes.append(invalid(f"{path}.requests", quantity.canonical(request), why))
+    return causes
+
+
+def _resource_name(name: str, path: str) -> list[Cause]:
+    if name in _CONTAINER_RESOURCES or name.startswith("hugepages-"):
+        return []
+    causes = each_invalid(path, name, names.label_key(name))
+    if "/" not in name:
+        if name not in _STANDARD_RESOURCES:
+            why = "must be a standard resource type or fully qualified"
+            causes.append(invalid(path, name, why))
+        causes.append(invalid(path, name, "must be a standard resource for containers"))
+    return causes
+
+
+# ---- security -----------------------------------------------------------------------------------
+
+
+def ids(context: Object, path: str) -> list[Cause]:
+    """User and group ids of a container's or a Pod's security context."""
+    causes: list[Cause] = []
+    for name in ("runAsUser", "runAsGroup", "fsGroup"):
+        if context.get(name) is not None:
+            causes += in_range(f"{path}.{name}", context[name], 0, 2**31 - 1)
+    return causes
+
+
+def _security_context(context: Object, path: str) -> list[Cause]:
+    causes = ids(context, path)
+    if context.get("allowPrivilegeEscalation") is False:
+        about = "cannot set `allowPrivilegeEscalation` to false and"
+        if context.get("privileged"):
+            causes.append(invalid(path, "", f"{about} `privileged` to true"))
+        if "CAP_SYS_ADMIN" in ((context.get("capabilities") or {}).get("add") or ()):
+            causes.append(invalid(path, "", f"{about} `capabilities.Add` CAP_SYS_ADMIN"))
+    return causes
