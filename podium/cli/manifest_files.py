@@ -7,6 +7,7 @@ not leave half a manifest applied. Used by `apply`, `delete -f` and the first le
 from __future__ import annotations
 
 import base64
+import itertools
 import json
 import sys
 from collections.abc import Iterator
@@ -20,6 +21,7 @@ from podium.api import scheme
 from podium.api.scheme import Resource
 from podium.cli.targets import kind_name
 
+MOST_VALUES = 1_000_000
 SUFFIXES = (".yaml", ".yml", ".json")
 
 
@@ -132,23 +134,30 @@ def _documents(source: str, text: str) -> Iterator[tuple[int, Any]]:
     try:
         while loader.check_node():
             node = loader.get_node()
-            yield node.start_mark.line + 1, _as_json(loader.construct_document(node))
+            left = itertools.count(MOST_VALUES, -1)
+            yield node.start_mark.line + 1, _as_json(loader.construct_document(node), left)
     except yaml.MarkedYAMLError as error:
         raise ManifestError(_placed(source, error)) from None
     except yaml.YAMLError as error:
         raise ManifestError(f"{source}: {error}") from None
+    except OverflowError:
+        raise ManifestError(
+            f"{source}: grows to more than {MOST_VALUES} values when its aliases are resolved"
+        ) from None
     except RecursionError:
         raise ManifestError(f"{source}: nested too deeply") from None
     finally:
         loader.dispose()
 
 
-def _as_json(value: Any) -> Any:
-    """What YAML may say and JSON cannot: keys that are numbers, `!!binary`."""
+def _as_json(value: Any, left: Iterator[int]) -> Any:
+    """What YAML may say and JSON cannot: keys that are numbers, `!!binary`, shared values."""
+    if next(left) < 0:
+        raise OverflowError
     if isinstance(value, dict):
-        return {_as_key(key): _as_json(item) for key, item in value.items()}
+        return {_as_key(key): _as_json(item, left) for key, item in value.items()}
     if isinstance(value, list):
-        return [_as_json(item) for item in value]
+        return [_as_json(item, left) for item in value]
     if isinstance(value, bytes):
         return base64.b64encode(value).decode()
     return value
