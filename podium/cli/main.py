@@ -111,7 +111,10 @@ def report(error: Exception) -> int:
     if isinstance(error, click.Abort):
         return 130  # interrupted: 128 + SIGINT
     if isinstance(error, click.ClickException):
-        error.show()
+        if type(error).show is click.ClickException.show:
+            click.echo(f"error: {error.message}", err=True)  # as kubectl, in lower case
+        else:
+            error.show()
         return error.exit_code
     if isinstance(error, BrokenPipeError):
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
