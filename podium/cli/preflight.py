@@ -13,9 +13,11 @@ import re
 import secrets
 import socket
 import sys
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
+from podium.cli.cluster_config import DEFAULT_DATA_DIR
 from podium.cli.processes import port_owner
 
 CAP_NET_ADMIN, CAP_SYS_ADMIN = 12, 21  # man 7 capabilities; numbers from linux/capability.h
@@ -151,13 +153,19 @@ def _cannot_bind(host: str, port: int, error: OSError | OverflowError) -> str:
     return f"cannot listen at {host}:{port}: {error}"
 
 
-def choose_pod_cidr(wanted: str | None) -> str:
-    """A /16 for Pods that meets no route of this machine; `wanted`, if given, is only checked."""
+def choose_pod_cidr(wanted: str | None, data_dir: Path) -> str:
+    """A /16 for Pods that meets no route of this machine; `wanted`, if given, is only checked.
+
+    10.244.0.0/16 for the cluster in the default place. Others begin to look elsewhere, each at a
+    place of its own: a neighbour that is stopped just now has no route that could be seen.
+    """
     routes = list(existing_routes())
     if wanted is not None:
         check_pod_cidr(wanted, routes)
         return wanted
-    for second in [*range(244, 256), *range(128, 244)]:
+    is_default = str(data_dir) == DEFAULT_DATA_DIR
+    first = 244 if is_default else 128 + zlib.crc32(str(data_dir).encode()) % 128
+    for second in [*range(first, 256), *range(128, first)]:
         network = ipaddress.IPv4Network(f"10.{second}.0.0/16")
         if not any(network.overlaps(route) for _, route in routes):
             return str(network)
@@ -176,10 +184,10 @@ def check_pod_cidr(
         raise Unfit(f"pod network {cidr} is too small: it needs a /28 or larger")
     for interface, route in routes:
         if interface not in own_bridges and network.overlaps(route):
-            raise Unfit(
-                f"pod network {cidr} meets the route to {route} by {interface}; "
-                "give another with --pod-cidr"
-            )
+            way_out = "give another with --pod-cidr"
+            if own_bridges:  # a cluster that exists cannot move
+                way_out = "take that route away, or stop the cluster it belongs to"
+            raise Unfit(f"pod network {cidr} meets the route to {route} by {interface}; {way_out}")
 
 
 def existing_routes() -> Iterator[tuple[str, ipaddress.IPv4Network]]:

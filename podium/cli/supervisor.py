@@ -17,7 +17,6 @@ import fcntl
 import json
 import os
 import selectors
-import shutil
 import signal
 import subprocess
 import sys
@@ -276,6 +275,8 @@ class Supervisor:
 
     def _turn_over_logs(self) -> None:
         """Copy, then truncate: components write with O_APPEND and need not be told."""
+        import shutil
+
         for task in self._tasks:
             path = self._data_dir / "log" / f"{task.name}.log"
             if path.exists() and path.stat().st_size > LOG_BYTES:

@@ -121,7 +121,7 @@ def _new_config(data_dir: Path, wishes: Wishes) -> cluster_config.ClusterConfig:
         data_dir,
         host=wishes.host or "127.0.0.1",
         port=cluster_config.DEFAULT_PORT if wishes.port is None else wishes.port,
-        pod_cidr=preflight.choose_pod_cidr(wishes.pod_cidr),
+        pod_cidr=preflight.choose_pod_cidr(wishes.pod_cidr, data_dir),
         node_name=name,
         database=wishes.database,
     )

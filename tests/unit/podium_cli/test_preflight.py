@@ -54,9 +54,16 @@ def test_this_machine_is_fit() -> None:
 def test_the_pod_network_avoids_existing_routes(monkeypatch: pytest.MonkeyPatch) -> None:
     taken = [("eth0", ipaddress.IPv4Network("10.244.0.0/15"))]
     monkeypatch.setattr(preflight, "existing_routes", lambda: iter(taken))
-    assert preflight.choose_pod_cidr(None) == "10.246.0.0/16"
+    default = Path(cluster_config.DEFAULT_DATA_DIR)
+    assert preflight.choose_pod_cidr(None, default) == "10.246.0.0/16"
     with pytest.raises(preflight.Unfit, match=r"10\.245\.0\.0/16 meets the route"):
-        preflight.choose_pod_cidr("10.245.0.0/16")
+        preflight.choose_pod_cidr("10.245.0.0/16", default)
+
+
+def test_clusters_in_two_places_choose_two_networks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(preflight, "existing_routes", lambda: iter(()))
+    places = [cluster_config.DEFAULT_DATA_DIR, "/srv/one", "/srv/two"]
+    assert len({preflight.choose_pod_cidr(None, Path(place)) for place in places}) == 3
 
 
 def test_a_cluster_does_not_mind_its_own_bridge() -> None:
