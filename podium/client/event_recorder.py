@@ -13,7 +13,7 @@ import threading
 import time
 from collections import OrderedDict
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 from podium.api import meta
 from podium.client.clock import Clock, SystemClock
@@ -69,8 +69,32 @@ class Note:
     tries: int = 0
 
 
+class Recorder(Protocol):
+    """What a controller is given."""
+
+    def event(
+        self, obj: Object, type_: str, reason: str, message: str, *, field_path: str = ""
+    ) -> None:
+        """Note that something happened to an object."""
+        ...
+
+
+class ComponentRecorder:
+    """An EventRecorder's voice for another component of the same process."""
+
+    def __init__(self, recorder: EventRecorder, component: str) -> None:
+        self._recorder, self._component = recorder, component
+
+    def event(
+        self, obj: Object, type_: str, reason: str, message: str, *, field_path: str = ""
+    ) -> None:
+        self._recorder.note(
+            obj, type_, reason, message, field_path=field_path, component=self._component
+        )
+
+
 class EventRecorder:
-    """One per component. Thread-safe."""
+    """One per identity, with one thread. Thread-safe."""
 
     def __init__(
         self, client: Client, component: str, host: str = "", clock: Clock | None = None
@@ -93,6 +117,23 @@ class EventRecorder:
     ) -> None:
         """Note that something happened to an object. `type_` is "Normal" or "Warning";
         `field_path` names a part of it: `spec.containers{web}`."""
+        self.note(obj, type_, reason, message, field_path=field_path, component=self._component)
+
+    def under(self, component: str) -> ComponentRecorder:
+        """For another component of this process: "deployment-controller"."""
+        return ComponentRecorder(self, component)
+
+    def note(
+        self,
+        obj: Object,
+        type_: str,
+        reason: str,
+        message: str,
+        *,
+        field_path: str,
+        component: str,
+    ) -> None:
+        """`event`, in the name of a component."""
         now = self._clock.monotonic()
         with self._changed:
             if self._is_stopping:
@@ -101,7 +142,7 @@ class EventRecorder:
             if not self._remembered(self._floods, uid, lambda: _flood_bucket(now)).take(now):
                 self.dropped += 1
                 return
-            group = (uid, type_, reason, field_path)
+            group = (component, uid, type_, reason, field_path)
             shown, last = self._combined(group, message, now)
             self._put((*group, last), obj, shown)
             if self._thread is None:
@@ -133,10 +174,7 @@ class EventRecorder:
 
     def _put(self, key: tuple[str, ...], obj: Object, message: str) -> None:
         now = self._clock.now()
-        _, type_, reason, path, _ = key
-        note = self._remembered(
-            self._notes, key, lambda: Note(self._new_event(obj, type_, reason, path))
-        )
+        note = self._remembered(self._notes, key, lambda: Note(self._new_event(obj, key)))
         event = note.event
         event["message"] = message
         event["count"] += 1
@@ -149,7 +187,8 @@ class EventRecorder:
         note.is_waiting = True
         self._waiting[key] = note
 
-    def _new_event(self, obj: Object, type_: str, reason: str, path: str) -> Object:
+    def _new_event(self, obj: Object, key: tuple[str, ...]) -> Object:
+        component, _, type_, reason, path, _ = key
         about = obj["metadata"]
         namespace = about.get("namespace")
         involved = {
@@ -161,7 +200,7 @@ class EventRecorder:
             "resourceVersion": about.get("resourceVersion"),
             "fieldPath": path,
         }
-        source = {"component": self._component, "host": self._host}
+        source = {"component": component, "host": self._host}
         return {
             "apiVersion": "v1",
             "kind": "Event",
@@ -176,7 +215,7 @@ class EventRecorder:
             "count": 0,
             "type": type_,
             "eventTime": None,
-            "reportingComponent": self._component,
+            "reportingComponent": component,
             "reportingInstance": self._host,
         }
 

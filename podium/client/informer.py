@@ -148,6 +148,10 @@ class Informer:
             for key, obj in self._objects.items():
                 self._enter(name, key, obj)
 
+    def has_index(self, name: str) -> bool:
+        with self._lock:
+            return name in self._indexes
+
     def start(self) -> None:
         """Begin to follow. Safe to repeat."""
         if self._thread is None:
@@ -248,12 +252,18 @@ class Informer:
                 self._store(key, old, new)
             if new is not None and old is not None and _version(old) == _version(new):
                 return  # a LIST that brings what we knew
+            if new is None and old is None:
+                return
             if new is None:
-                if old is None:
-                    return
                 old = last_known or old
-            for handler in self._handlers:
-                handler.tell(old, new)
+            elif old is not None and _uid(old) != _uid(new):
+                self._tell_handlers(old, None)  # deleted and made anew while we did not look
+                old = None
+            self._tell_handlers(old, new)
+
+    def _tell_handlers(self, old: Object | None, new: Object | None) -> None:
+        for handler in self._handlers:
+            handler.tell(old, new)
 
     def _store(self, key: str, old: Object | None, new: Object | None) -> None:
         if old is not None:
@@ -280,9 +290,12 @@ class Informer:
                     del index[value]
 
 
-def _version(obj: Object) -> tuple[str | None, str | None]:
-    meta = obj["metadata"]
-    return meta.get("uid"), meta.get("resourceVersion")
+def _uid(obj: Object) -> Any:
+    return obj["metadata"].get("uid")
+
+
+def _version(obj: Object) -> tuple[Any, Any]:
+    return _uid(obj), obj["metadata"].get("resourceVersion")
 
 
 class InformerFactory:

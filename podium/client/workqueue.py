@@ -63,6 +63,7 @@ class WorkQueue:
                 return
             self._due[key] = due
             heapq.heappush(self._heap, (due, next(self._numbers), key))
+            self._compact()
             if self._heap[0][2] == key:
                 self._changed.notify()
 
@@ -121,6 +122,12 @@ class WorkQueue:
         if key not in self._busy:
             self._ready.append(key)
             self._changed.notify()
+
+    def _compact(self) -> None:
+        """Drop the entries that no longer count, once they are most."""
+        if len(self._heap) > 64 + 2 * len(self._due):
+            self._heap = [entry for entry in self._heap if self._due.get(entry[2]) == entry[0]]
+            heapq.heapify(self._heap)
 
     def _collect_due(self) -> float | None:
         """Move what is due to the ready ones; seconds until the next is, None if there is none."""
