@@ -1,5 +1,5 @@
 """How a patch changes an object: JSON patch (RFC 6902), merge patch (RFC 7386) and Kubernetes'
-strategic merge, driven by the schema table. Runs in the API server; pure functions, new objects out.
+strategic merge, driven by the schema table. Room: the API server; pure functions, new objects out.
 
 Source: Kubernetes' docs "Update API Objects in Place Using kubectl patch" and the directives that
 kubectl sends ($patch, $setElementOrder, $retainKeys, $deleteFromPrimitiveList).
@@ -7,8 +7,9 @@ kubectl sends ($patch, $setElementOrder, $retainKeys, $deleteFromPrimitiveList).
 
 from __future__ import annotations
 
-import copy
 from typing import Any
+
+import orjson
 
 from podium.api.schema import Field, Struct, structure
 
@@ -28,19 +29,28 @@ class MergeError(ValueError):
         self.code = code
 
 
+def _copied(value: Value) -> Value:
+    """A deep copy; for JSON this is far faster than `copy.deepcopy`."""
+    return orjson.loads(orjson.dumps(value)) if isinstance(value, (dict, list)) else value
+
+
 # ---- RFC 7386 -----------------------------------------------------------------------------------
 
 
 def merge_patch(target: Value, patch: Value) -> Value:
-    """null removes, objects merge, everything else replaces."""
+    """null removes, objects merge, everything else replaces. A new object."""
+    return _merged(_copied(target), patch)
+
+
+def _merged(target: Value, patch: Value) -> Value:
     if not isinstance(patch, dict):
         return patch
-    result = dict(target) if isinstance(target, dict) else {}
+    result = target if isinstance(target, dict) else {}
     for key, value in patch.items():
         if value is None:
             result.pop(key, None)
         else:
-            result[key] = merge_patch(result.get(key), value)
+            result[key] = _merged(result.get(key), value)
     return result
 
 
@@ -52,8 +62,10 @@ def json_patch(target: Value, operations: Value) -> Value:
     if not isinstance(operations, list):
         raise MergeError(400, "json: cannot unmarshal object into Go value of type jsonpatch.Patch")
     if len(operations) > 10_000:
-        raise MergeError(413, f"The allowed maximum operations in a JSON patch is 10000, got {len(operations)}")
-    result = copy.deepcopy(target)
+        raise MergeError(
+            413, f"The allowed maximum operations in a JSON patch is 10000, got {len(operations)}"
+        )
+    result = _copied(target)
     for operation in operations:
         if not isinstance(operation, dict) or not isinstance(operation.get("path"), str):
             raise MergeError(400, "a JSON patch operation needs an op and a path")
@@ -65,13 +77,13 @@ def _apply_operation(doc: Value, operation: dict[str, Value]) -> Value:
     name, path = operation.get("op"), operation["path"]
     match name:
         case "add":
-            return _add(doc, path, copy.deepcopy(operation.get("value")))
+            return _add(doc, path, _copied(operation.get("value")))
         case "replace":
             _get(doc, path, "replace")
             if not path:
-                return copy.deepcopy(operation.get("value"))
+                return _copied(operation.get("value"))
             parent, key = _parent(doc, path, "replace")
-            parent[_index(parent, key)] = copy.deepcopy(operation.get("value"))
+            parent[_index(parent, key)] = _copied(operation.get("value"))
         case "remove":
             _get(doc, path, "remove")
             parent, key = _parent(doc, path, "remove")
@@ -81,7 +93,7 @@ def _apply_operation(doc: Value, operation: dict[str, Value]) -> Value:
                 raise MergeError(422, f"testing value {path} failed")
         case "copy" | "move":
             source = operation.get("from", "")
-            value = copy.deepcopy(_get(doc, source, str(name)))
+            value = _copied(_get(doc, source, str(name)))
             if name == "move":
                 doc = _apply_operation(doc, {"op": "remove", "path": source})
             return _add(doc, path, value)
@@ -97,7 +109,9 @@ def _segments(path: str) -> list[str]:
 
 
 def _missing(path: str, operation: str) -> MergeError:
-    return MergeError(422, f"{operation} operation does not apply: doc is missing path: {path}: missing value")
+    return MergeError(
+        422, f"{operation} operation does not apply: doc is missing path: {path}: missing value"
+    )
 
 
 def _get(doc: Value, path: str, operation: str) -> Value:
@@ -148,9 +162,11 @@ def _add(doc: Value, path: str, value: Value) -> Value:
 # ---- strategic merge ----------------------------------------------------------------------------
 
 
-def strategic_merge(target: dict[str, Value], patch: dict[str, Value], struct_name: str) -> dict[str, Value]:
+def strategic_merge(
+    target: dict[str, Value], patch: dict[str, Value], struct_name: str
+) -> dict[str, Value]:
     """The object after the patch; raises MergeError 400 for a directive that cannot be read."""
-    result = _merge_struct(copy.deepcopy(target), patch, structure(struct_name))
+    result = _merge_struct(_copied(target), patch, structure(struct_name))
     return result if isinstance(result, dict) else {}
 
 
@@ -169,7 +185,8 @@ def _merge_struct(target: Value, patch: dict[str, Value], table: Struct | None) 
             continue
         if key.startswith(_DELETE_PRIMITIVE):
             name = key[len(_DELETE_PRIMITIVE) :]
-            result[name] = [item for item in result.get(name) or [] if item not in (value or [])]
+            if name in result:
+                result[name] = [i for i in result[name] or [] if i not in (value or [])]
         elif value is None:
             result.pop(key, None)
         else:
@@ -191,17 +208,20 @@ def _order_only(result: dict[str, Value], patch: dict[str, Value], table: Struct
         name = key[len(_ORDER) :]
         if key.startswith(_ORDER) and name not in patch and isinstance(result.get(name), list):
             f = table.fields.get(name) if table else None
-            result[name] = _ordered(result[name], order, f.patch_merge_key if f and f.is_struct else "")
+            merge_key = f.patch_merge_key if f and f.is_struct else ""
+            result[name] = _ordered(result[name], result[name], order, merge_key)
 
 
-def _merge_field(current: Value, value: Value, table: Struct | None, name: str, order: Value) -> Value:
+def _merge_field(
+    current: Value, value: Value, table: Struct | None, name: str, order: Value
+) -> Value:
     f = table.fields.get(name) if table else None
     if isinstance(value, list):
         if f is None or "merge" not in f.patch_strategies:
             return _clean(value)
         return _merge_list(current if isinstance(current, list) else [], value, f, order)
     if isinstance(value, dict):
-        if f is not None and (f.is_atomic or "replace" in f.patch_strategies):
+        if f is not None and "replace" in f.patch_strategies:
             return _clean(value)
         if f is not None and f.is_map:
             return _merge_map(current, value, f)
@@ -226,23 +246,25 @@ def _merge_map(current: Value, patch: dict[str, Value], f: Field) -> Value:
 def _merge_list(current: list[Value], patch: list[Value], f: Field, order: Value) -> list[Value]:
     if not f.is_struct:
         result = current + [item for item in patch if item not in current]
-        return _ordered(result, order, "")
-    if any(isinstance(i, dict) and i.get(_DIRECTIVE) == "replace" and len(i) == 1 for i in patch):
-        return [_clean(i) for i in patch if not (isinstance(i, dict) and i.get(_DIRECTIVE) == "replace")]
+        return _ordered(result, current, order, "")
+    directives = [i.get(_DIRECTIVE) if isinstance(i, dict) else None for i in patch]
+    if "replace" in directives:
+        return [_clean(i) for i, directive in zip(patch, directives, strict=True) if not directive]
     merge_key = f.patch_merge_key
     result = list(current)
     for item in patch:
         if not isinstance(item, dict) or merge_key not in item:
             raise MergeError(400, f"map: {item} does not contain declared merge key: {merge_key}")
         _merge_item(result, item, f)
-    return _ordered(result, order, merge_key)
+    return _ordered(result, current, order, merge_key)
 
 
 def _merge_item(result: list[Value], item: dict[str, Value], f: Field) -> None:
     at = next((i for i, have in enumerate(result) if _same(have, item, f)), None)
-    merged = _merge_struct(copy.deepcopy(result[at]) if at is not None else {}, item, structure(f.kind))
+    have = dict(result[at]) if at is not None else {}
+    merged = _merge_struct(have, item, structure(f.kind))
     if merged is None:
-        result[:] = [have for have in result if have.get(f.patch_merge_key) != item[f.patch_merge_key]]
+        result[:] = [i for i in result if not _same(i, item, f)]
     elif at is None:
         result.append(merged)
     else:
@@ -253,29 +275,27 @@ def _same(have: Value, item: dict[str, Value], f: Field) -> bool:
     return isinstance(have, dict) and have.get(f.patch_merge_key) == item[f.patch_merge_key]
 
 
-def _ordered(items: list[Value], order: Value, merge_key: str) -> list[Value]:
-    """Put in the order that the client wants; what it does not name stays where it was, roughly: after
-    the named ones that it followed."""
+def _ordered(items: list[Value], live: list[Value], order: Value, merge_key: str) -> list[Value]:
+    """In the order that the client wants. What it does not name goes before the first named one
+    that it preceded in the `live` list, and keeps its own order."""
     if not isinstance(order, list):
         return items
-    wanted = [o.get(merge_key) if merge_key and isinstance(o, dict) else o for o in order]
 
-    def key(item: Value) -> Value:
-        return item.get(merge_key) if merge_key and isinstance(item, dict) else item
+    def identity(item: Value) -> Value:
+        found = item.get(merge_key) if merge_key and isinstance(item, dict) else item
+        return orjson.dumps(found) if isinstance(found, (dict, list)) else found
 
-    rank = {value: position for position, value in enumerate(wanted)} if _hashable(wanted) else {}
-    place, keyed = -1.0, []
-    for index, item in enumerate(items):
-        if key(item) in rank:
-            place = float(rank[key(item)])
-            keyed.append((place, 0, index, item))
-        else:
-            keyed.append((place, 1, index, item))
-    return [item for _, _, _, item in sorted(keyed, key=lambda k: k[:3])]
-
-
-def _hashable(values: list[Value]) -> bool:
-    return all(not isinstance(v, (dict, list)) for v in values)
+    wanted = {identity(item): place for place, item in enumerate(order)}
+    was = {identity(item): place for place, item in reversed(list(enumerate(live)))}
+    named = [item for item in items if identity(item) in wanted]
+    named.sort(key=lambda item: wanted[identity(item)])
+    others = [item for item in items if identity(item) not in wanted]
+    result: list[Value] = []
+    while named and others:
+        mine, theirs = was.get(identity(others[0])), was.get(identity(named[0]))
+        is_before = mine is not None and theirs is not None and mine < theirs
+        result.append(others.pop(0) if is_before else named.pop(0))
+    return result + named + others
 
 
 def _clean(value: Value) -> Value:

@@ -1,7 +1,7 @@
 """What Kubernetes fills in when a writer leaves it out. Source: `pkg/apis/*/v1/defaults.go`, v1.32.
 
-Runs in the API server on each write, after decoding and before validation. Applying it twice changes
-nothing.
+Runs in the API server on each write, after decoding and before validation. Applying it twice
+changes nothing.
 """
 
 from __future__ import annotations
@@ -37,8 +37,13 @@ def _spec(obj: Object) -> Object:
 
 
 def _pod(pod: Object) -> None:
-    default_pod_spec(_spec(pod))
-    _put(_spec(pod), enableServiceLinks=True)
+    spec = _spec(pod)
+    default_pod_spec(spec)
+    if spec.get("enableServiceLinks") is None:
+        spec["enableServiceLinks"] = True
+    for name in ("initContainers", "containers"):
+        for container in spec.get(name) or ():
+            _requests(container["resources"])
     _put(pod.setdefault("status", {}), phase="Pending")
 
 
@@ -74,11 +79,6 @@ def _container(container: Object, host_network: bool) -> None:
         terminationMessagePolicy="File",
     )
     container.setdefault("resources", {})
-    limits = container["resources"].get("limits")
-    if limits:
-        requests = container["resources"].setdefault("requests", {})
-        for name, value in limits.items():
-            requests.setdefault(name, value)
     for port in container.get("ports") or ():
         _put(port, protocol="TCP")
         if host_network and not port.get("hostPort"):
@@ -95,8 +95,22 @@ def _container(container: Object, host_network: bool) -> None:
             _put(hook["httpGet"], path="/", scheme="HTTP")
 
 
+def _requests(resources: Object) -> None:
+    """What a Pod (not a template) does not ask for, it asks for up to its limit."""
+    limits = resources.get("limits")
+    if limits:
+        requests = resources.setdefault("requests", {})
+        for name, value in limits.items():
+            requests.setdefault(name, value)
+
+
 def _probe(probe: Object) -> None:
-    for name, value in (("timeoutSeconds", 1), ("periodSeconds", 10), ("successThreshold", 1), ("failureThreshold", 3)):
+    for name, value in (
+        ("timeoutSeconds", 1),
+        ("periodSeconds", 10),
+        ("successThreshold", 1),
+        ("failureThreshold", 3),
+    ):
         if not probe.get(name):
             probe[name] = value
     if probe.get("httpGet"):
@@ -128,16 +142,18 @@ def _volume(volume: Object) -> None:
 
 
 def _template(spec: Object) -> None:
-    template = spec.get("template")
-    if isinstance(template, dict):
-        template.setdefault("metadata", {}).setdefault("creationTimestamp", None)
-        if isinstance(template.get("spec"), dict):
-            default_pod_spec(template["spec"])
+    template = spec.setdefault("template", {})
+    template.setdefault("metadata", {}).setdefault("creationTimestamp", None)
+    default_pod_spec(template.setdefault("spec", {}))
 
 
 def _deployment(deployment: Object) -> None:
     spec = _spec(deployment)
-    for name, value in (("replicas", 1), ("revisionHistoryLimit", 10), ("progressDeadlineSeconds", 600)):
+    for name, value in (
+        ("replicas", 1),
+        ("revisionHistoryLimit", 10),
+        ("progressDeadlineSeconds", 600),
+    ):
         if spec.get(name) is None:
             spec[name] = value
     strategy = spec.setdefault("strategy", {})
@@ -177,8 +193,13 @@ def _secret(secret: Object) -> None:
             data[name] = base64.b64encode(str(value).encode()).decode()
 
 
+def _node(node: Object) -> None:
+    status = node.get("status")
+    if status and status.get("capacity") and "allocatable" not in status:
+        status["allocatable"] = dict(status["capacity"])
+
+
 def _event(event: Object) -> None:
-    _put(event, type="Normal")
     for name in ("firstTimestamp", "lastTimestamp", "eventTime"):
         event.setdefault(name, None)
     event.setdefault("source", {})
@@ -193,4 +214,5 @@ _BY_KEY: dict[str, Callable[[Object], None]] = {
     "namespaces": _namespace,
     "secrets": _secret,
     "events": _event,
+    "nodes": _node,
 }

@@ -66,7 +66,7 @@ def condition(obj: Object, type_: str) -> dict[str, Any] | None:
     return None
 
 
-def set_condition(
+def set_condition(  # noqa: PLR0917 - the order in which Kubernetes prints them
     status: dict[str, Any],
     type_: str,
     value: str,

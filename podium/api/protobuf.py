@@ -1,7 +1,7 @@
 """Protobuf request bodies, decoded by the schema table. Runs in the API server.
 
-kubectl's typed commands (`create deployment`, `create configmap`, …) send these and accept JSON back.
-A body is `k8s\\0` and a message Unknown {1: TypeMeta {1: apiVersion, 2: kind}, 2: raw object}.
+kubectl's typed commands (`create deployment`, `create configmap`, …) send these and accept JSON
+back. A body is `k8s\\0` and a message Unknown {1: TypeMeta {1: apiVersion, 2: kind}, 2: raw}.
 Source: apimachinery `runtime/serializer/protobuf`; wire format: protobuf.dev "Encoding".
 """
 
@@ -29,7 +29,9 @@ class ProtobufError(ValueError):
 def decode(body: bytes, struct_name: str | None = None) -> dict[str, Any]:
     """The object in wire JSON form. `struct_name` overrides the type that the kind names."""
     if not body.startswith(MAGIC):
-        raise ProtobufError("provided data does not appear to be a protobuf message, expected prefix [107 56 115 0]")
+        raise ProtobufError(
+            "provided data does not appear to be a protobuf message, expected prefix [107 56 115 0]"
+        )
     api_version, kind, raw = "", "", b""
     for number, value in _fields(memoryview(body)[4:]):
         if number == 1 and not isinstance(value, int):

@@ -1,7 +1,7 @@
 """The kinds this cluster serves: where each lives under /api and /apis, and by which names it goes.
 
-Pure data, imported by every process; it must stay cheap, for the `podium` command imports it at each
-start. The fields of a kind are in `podium.api.schema`, which only the API server loads.
+Pure data, imported by every process; it must stay cheap, for the `podium` command imports it at
+each start. The fields of a kind are in `podium.api.schema`, which only the API server loads.
 """
 
 from __future__ import annotations
@@ -57,8 +57,8 @@ class Resource:
 
 
 RESOURCES: tuple[Resource, ...] = (
-    Resource("", "v1", "Namespace", "namespaces", "namespace", ("ns",), False, (), ("status", "finalize"),
-             tuple(v for v in ALL_VERBS if v != "deletecollection")),
+    Resource("", "v1", "Namespace", "namespaces", "namespace", ("ns",), False, (),
+             ("status", "finalize"), tuple(v for v in ALL_VERBS if v != "deletecollection")),
     Resource("", "v1", "Node", "nodes", "node", ("no",), False, (), ("status", "proxy")),
     Resource("", "v1", "Pod", "pods", "pod", ("po",), True, ("all",),
              ("status", "binding", "log", "exec", "attach", "eviction")),

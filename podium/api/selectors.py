@@ -69,12 +69,14 @@ class LabelSelector:
 
 
 EVERYTHING = LabelSelector()
+NOTHING = LabelSelector((Requirement("", "In"),))
 
 
 def from_dict(selector: Mapping[str, object] | None) -> LabelSelector:
-    """From an object's `selector`: {"matchLabels": …, "matchExpressions": …}."""
-    if not selector:
-        return EVERYTHING
+    """From an object's `selector`: {"matchLabels": …, "matchExpressions": …}. No selector selects
+    nothing, an empty one everything; raises SelectorError."""
+    if selector is None:
+        return NOTHING
     labels = selector.get("matchLabels") or {}
     expressions = selector.get("matchExpressions") or []
     if not isinstance(labels, Mapping) or not isinstance(expressions, Iterable):
@@ -83,7 +85,7 @@ def from_dict(selector: Mapping[str, object] | None) -> LabelSelector:
     for e in expressions:
         if e.get("operator") not in ("In", "NotIn", "Exists", "DoesNotExist", "Gt", "Lt"):
             raise SelectorError(f'"{e.get("operator")}" is not a valid label selector operator')
-        found.append(Requirement(e["key"], e["operator"], tuple(e.get("values") or ())))
+        found.append(Requirement(e.get("key", ""), e["operator"], tuple(e.get("values") or ())))
     return LabelSelector(tuple(found))
 
 
@@ -141,25 +143,35 @@ def _requirement(tokens: list[str], text: str) -> Requirement:
 def _values(tokens: list[str], text: str) -> tuple[str, ...]:
     if not tokens or tokens.pop(0) != "(":
         raise SelectorError(f"unable to parse requirement: expected '(' in '{text}'")
-    values = []
-    while tokens and (token := tokens.pop(0)) != ")":
-        if token != ",":
-            values.append(_value(token))
-    return tuple(values)
+    values = [""]
+    while tokens:
+        token = tokens.pop(0)
+        if token == ")":
+            return tuple(values)
+        if token == ",":
+            values.append("")
+        elif values[-1]:
+            break
+        else:
+            values[-1] = _value(token)
+    raise SelectorError(f"unable to parse requirement: expected ',' or ')' in '{text}'")
 
 
 def _key(text: str) -> str:
     problems = names.label_key(text)
     if problems:
-        raise SelectorError(f'unable to parse requirement: <nil>: Invalid value: "{text}": {"; ".join(problems)}')
+        raise SelectorError(
+            f'unable to parse requirement: <nil>: Invalid value: "{text}": {"; ".join(problems)}'
+        )
     return text
 
 
 def _value(text: str) -> str:
     problems = names.label_value(text)
     if problems:
+        why = "; ".join(problems)
         raise SelectorError(
-            f'unable to parse requirement: values[0][key]: Invalid value: "{text}": {"; ".join(problems)}'
+            f'unable to parse requirement: values[0]: Invalid value: "{text}": {why}'
         )
     return text
 
@@ -178,7 +190,9 @@ class FieldSelector:
         return bool(self.requirements)
 
     def __str__(self) -> str:
-        return ",".join(f"{path}{'=' if equal else '!='}{value}" for path, value, equal in self.requirements)
+        return ",".join(
+            f"{path}{'=' if equal else '!='}{value}" for path, value, equal in self.requirements
+        )
 
 
 def parse_field_selector(text: str) -> FieldSelector:

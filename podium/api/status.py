@@ -53,10 +53,14 @@ def page_not_found() -> Body:
 
 
 def already_exists(resource: Resource, name: str) -> Body:
-    return status(409, "AlreadyExists", f'{resource.key} "{name}" already exists', _about(resource, name))
+    return status(
+        409, "AlreadyExists", f'{resource.key} "{name}" already exists', _about(resource, name)
+    )
 
 
-MODIFIED = "the object has been modified; please apply your changes to the latest version and try again"
+MODIFIED = (
+    "the object has been modified; please apply your changes to the latest version and try again"
+)
 
 
 def conflict(resource: Resource, name: str, why: str = MODIFIED) -> Body:
@@ -93,8 +97,9 @@ def forbidden(resource: Resource | None, name: str, why: str) -> Body:
 
 
 def method_not_allowed(resource: Resource | None) -> Body:
-    return status(405, "MethodNotAllowed", "the server does not allow this method on the requested resource",
-                  {"group": resource.group, "kind": resource.plural} if resource else None)  # fmt: skip
+    message = "the server does not allow this method on the requested resource"
+    about = {"group": resource.group, "kind": resource.plural} if resource else None
+    return status(405, "MethodNotAllowed", message, about)
 
 
 def not_acceptable(accepted: str) -> Body:
@@ -105,7 +110,8 @@ def unsupported_media_type(accepted: str) -> Body:
     return status(
         415,
         "UnsupportedMediaType",
-        "the body of the request was in an unknown format - accepted media types include: " + accepted,
+        "the body of the request was in an unknown format - accepted media types include: "
+        + accepted,
     )
 
 

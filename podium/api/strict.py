@@ -1,7 +1,9 @@
 """Strict decoding: is this body what its kind's schema says? Runs in the API server on each write.
 
 The walk finds every problem, not just the first, in the words of Kubernetes' decoder; it drops what
-the schema does not know (fields, and nulls, which mean "not set").
+the schema does not know (fields, and nulls, which mean "not set") and puts quantities into their
+canonical form. Each struct of the schema is compiled once, when first met, into a table of rules,
+so that a walk costs little more than looking at every field.
 """
 
 from __future__ import annotations
@@ -9,17 +11,14 @@ from __future__ import annotations
 import base64
 import binascii
 import json
+import math
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, NoReturn
 
 from podium.api import quantity
 from podium.api.schema import Field, Struct, structure
-
-_INT_RANGE = {"int32": 1 << 31, "int64": 1 << 63, "uint8": 1 << 8, "byte": 1 << 8}
-_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)")
-
-Path = tuple["Path", str] | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,14 +31,24 @@ class Problem:
     message: str
 
 
-def find_problems(obj: dict[str, Any], struct_name: str) -> list[Problem]:
+Problems = list[Problem]
+Path = tuple["Path", str] | None  # (what it is in, ".name" or "[0]"), made into text when needed
+
+# A rule looks at holder[key], whose value is given, and may put a better one in its place.
+Rule = Callable[[Any, Any, Any, Path, Problems], None]
+Walk = Callable[[dict[str, Any], Path, Problems], None]
+
+
+def find_problems(obj: dict[str, Any], struct_name: str) -> Problems:
     """Every problem of an object; unknown fields and nulls are removed from `obj` on the way."""
-    problems: list[Problem] = []
-    envelope = {key: obj.pop(key) for key in ("apiVersion", "kind") if key in obj}
-    _walk_struct(obj, structure(struct_name), None, problems)
-    body = dict(obj)
-    obj.clear()
-    obj.update(envelope | body)
+    problems: Problems = []
+    envelope: dict[str, Any] = {key: obj.pop(key) for key in ("apiVersion", "kind") if key in obj}
+    _walk_of(struct_name)(obj, None, problems)
+    if envelope:
+        body = dict(obj)
+        obj.clear()
+        obj.update(envelope)
+        obj.update(body)
     return problems
 
 
@@ -52,139 +61,316 @@ def _text(path: Path) -> str:
     return "".join(reversed(parts)).lstrip(".")
 
 
-def _walk_struct(obj: dict[str, Any], struct: Struct, path: Path, problems: list[Problem]) -> None:
-    fields = struct.fields
-    for name in list(obj):
-        value = obj[name]
-        found = fields.get(name)
-        if found is None:
-            at = _text((path, f".{name}"))
-            problems.append(Problem(at, "unknown", f'unknown field "{at}"'))
+# ---- structs ------------------------------------------------------------------------------------
+
+_walks: dict[str, Walk] = {}
+
+_IMMEDIATE: dict[str, type] = {"string": str, "bool": bool}
+
+
+class _Nothing:
+    """The type of no value: for fields whose rule must always look."""
+
+
+def _walk_of(struct_name: str) -> Walk:
+    walk = _walks.get(struct_name)
+    if walk is None:
+        walk = _walks[struct_name] = _compile(structure(struct_name))
+    return walk
+
+
+def _compile(struct: Struct) -> Walk:
+    """A function that walks a dict of this struct."""
+    rules: dict[str, tuple[type, Rule]] = {}
+    for name, field in struct.fields.items():
+        is_plain = not (field.is_list or field.is_map)
+        fits = _IMMEDIATE.get(field.kind, _Nothing) if is_plain else _Nothing
+        rules[name] = (fits, _field_rule(field, struct))
+    find = rules.get
+
+    def walk(obj: dict[str, Any], path: Path, problems: Problems) -> None:
+        dropped: list[str] = []
+        for name, value in obj.items():
+            found = find(name)
+            if found is None:
+                at = _text((path, f".{name}"))
+                problems.append(Problem(at, "unknown", f'unknown field "{at}"'))
+                dropped.append(name)
+            elif type(value) is found[0]:
+                continue
+            elif value is None:
+                dropped.append(name)
+            else:
+                found[1](value, obj, name, (path, f".{name}"), problems)
+        for name in dropped:
             del obj[name]
+
+    return walk
+
+
+def _field_rule(field: Field, struct: Struct) -> Rule:
+    item = _item_rule(field, struct)
+    if field.is_list:
+        return _list_rule(item, field, struct)
+    if field.is_map:
+        return _map_rule(item, field, struct)
+    return item
+
+
+def _list_rule(item: Rule, field: Field, struct: Struct) -> Rule:
+    fits = _IMMEDIATE.get(field.kind, _Nothing)
+
+    def rule(value: Any, _holder: Any, _key: Any, path: Path, problems: Problems) -> None:
+        if type(value) is not list:
+            problems.append(_mismatch(value, field, struct, path))
+            return
+        for index, found in enumerate(value):
+            if type(found) is not fits:
+                item(found, value, index, (path, f"[{index}]"), problems)
+
+    return rule
+
+
+def _map_rule(item: Rule, field: Field, struct: Struct) -> Rule:
+    fits = _IMMEDIATE.get(field.kind, _Nothing)
+
+    def rule(value: Any, _holder: Any, _key: Any, path: Path, problems: Problems) -> None:
+        if type(value) is not dict:
+            problems.append(_mismatch(value, field, struct, path))
+            return
+        for name, found in value.items():
+            if type(found) is not fits:
+                item(found, value, name, (path, f".{name}"), problems)
+
+    return rule
+
+
+def _item_rule(field: Field, struct: Struct) -> Rule:
+    """The rule for one value: a field that is no list or map, or an element of one that is."""
+    if field.kind in ("any", "RawExtension", "FieldsV1"):
+        return _anything
+    if field.is_struct:
+        return _struct_rule(field, struct)
+    check = _SCALARS[field.kind]
+
+    def rule(value: Any, holder: Any, key: Any, path: Path, problems: Problems) -> None:
+        if value is None:  # in a list or a map null stands for the zero value
+            holder[key] = _ZERO.get(field.kind, "")
+            return
+        found = check(value)
+        if isinstance(found, _Better):
+            holder[key] = found.value
+        elif found is _MISMATCH:
+            problems.append(_mismatch(value, field, struct, path))
+        elif found:
+            problems.append(Problem(_text(path), "type", found))
+
+    return rule
+
+
+def _anything(value: Any, holder: Any, key: Any, path: Path, problems: Problems) -> None:
+    """No schema below here."""
+
+
+def _struct_rule(field: Field, struct: Struct) -> Rule:
+    name = field.kind
+
+    def rule(value: Any, holder: Any, key: Any, path: Path, problems: Problems) -> None:
+        if type(value) is dict:
+            _walk_of(name)(value, path, problems)
         elif value is None:
-            del obj[name]
-        else:
-            _walk_field(obj, name, value, found, struct, (path, f".{name}"), problems)
-
-
-def _walk_field(
-    holder: dict[str, Any], name: str, value: Any, f: Field, struct: Struct, path: Path, problems: list[Problem]
-) -> None:
-    if f.is_list:
-        if not isinstance(value, list):
-            _wrong(value, f, struct, path, problems)
-            return
-        for index, item in enumerate(value):
-            _walk_item(value, index, item, f, struct, (path, f"[{index}]"), problems)
-    elif f.is_map:
-        if not isinstance(value, dict):
-            _wrong(value, f, struct, path, problems)
-            return
-        for key, item in value.items():
-            _walk_item(value, key, item, f, struct, (path, f".{key}"), problems)
-    else:
-        _walk_item(holder, name, value, f, struct, path, problems)
-
-
-def _walk_item(
-    holder: Any, key: Any, value: Any, f: Field, struct: Struct, path: Path, problems: list[Problem]
-) -> None:
-    if f.is_struct:
-        if isinstance(value, dict):
-            _walk_struct(value, structure(f.kind), path, problems)
-        elif value is None and not isinstance(holder, list):
             holder[key] = {}
         else:
-            _wrong(value, f, struct, path, problems)
-        return
-    message = _scalar_problem(value, f.kind, holder, key)
-    if message is True:
-        _wrong(value, f, struct, path, problems)
-    elif message:
-        problems.append(Problem(_text(path), "type", str(message)))
+            problems.append(_mismatch(value, field, struct, path))
+
+    return rule
 
 
-def _scalar_problem(value: Any, kind: str, holder: Any, key: Any) -> bool | str:
-    """False when it fits, True for a plain mismatch, or a message."""
-    match kind:
-        case "string":
-            if value is None and isinstance(holder, dict):
-                holder[key] = ""
-                return False
-            return not isinstance(value, str)
-        case "bool":
-            return not isinstance(value, bool)
-        case "int32" | "int64" | "uint8" | "byte":
-            if isinstance(value, float) and value.is_integer():
-                holder[key] = value = int(value)
-            if isinstance(value, bool) or not isinstance(value, int):
-                return True
-            return not -_INT_RANGE[kind] <= value < _INT_RANGE[kind]
-        case "double":
-            return isinstance(value, bool) or not isinstance(value, (int, float))
-        case "IntOrString":
-            return isinstance(value, bool) or not isinstance(value, (int, str))
-        case "Quantity":
-            return _quantity_problem(value, holder, key)
-        case "Time" | "MicroTime":
-            if not isinstance(value, str):
-                return True
-            return "" if _TIME.fullmatch(value) else f'parsing time "{value}" as "2006-01-02T15:04:05Z07:00": cannot parse'
-        case "bytes":
-            return _bytes_problem(value)
-    return False  # any, RawExtension, FieldsV1
+# ---- scalars ------------------------------------------------------------------------------------
 
 
-def _quantity_problem(value: Any, holder: Any, key: Any) -> bool | str:
+@dataclass(frozen=True, slots=True)
+class _Better:
+    """Put this value in place of what was sent."""
+
+    value: Any
+
+
+_MISMATCH = "?"  # of another JSON type
+_FITS = ""
+_Found = str | _Better  # _FITS, _MISMATCH, a better value, or a message of its own
+
+_ZERO: dict[str, Any] = {"bool": False, "int32": 0, "int64": 0, "double": 0, "IntOrString": 0}
+_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)")
+_TIME_WORDS = 'parsing time "{0}" as "2006-01-02T15:04:05Z07:00": cannot parse "{0}" as "2006"'
+_NOT_BASE64 = re.compile(r"[^A-Za-z0-9+/]")
+
+
+def _text_only(value: Any) -> _Found:
+    return _FITS if isinstance(value, str) else _MISMATCH
+
+
+def _bool_only(value: Any) -> _Found:
+    return _FITS if isinstance(value, bool) else _MISMATCH
+
+
+def _integer(bits: int) -> Callable[[Any], _Found]:
+    bound = 1 << (bits - 1)
+
+    def check(value: Any) -> _Found:
+        if type(value) is int:
+            return _FITS if -bound <= value < bound else _MISMATCH
+        if isinstance(value, float) and value.is_integer() and -bound <= value < bound:
+            return _Better(int(value))
+        return _MISMATCH
+
+    return check
+
+
+def _double(value: Any) -> _Found:
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return _MISMATCH
+    return _FITS if math.isfinite(value) else _MISMATCH
+
+
+def _int_or_string(value: Any) -> _Found:
+    return _FITS if isinstance(value, str) else _integer(32)(value)
+
+
+def _quantity(value: Any) -> _Found:
     try:
-        holder[key] = quantity.canonical(value)
+        canonical = quantity.canonical(value)
     except quantity.QuantityError as failure:
         return str(failure)
-    return False
+    return _FITS if canonical == value else _Better(canonical)
 
 
-def _bytes_problem(value: Any) -> bool | str:
+def _time(value: Any) -> _Found:
     if not isinstance(value, str):
-        return True
+        return _MISMATCH
+    return _FITS if _TIME.fullmatch(value) else _TIME_WORDS.format(value)
+
+
+def _bytes(value: Any) -> _Found:
+    if not isinstance(value, str):
+        return _MISMATCH
     try:
         base64.b64decode(value, validate=True)
-    except binascii.Error:
-        return "illegal base64 data at input byte 0"
-    return False
+    except (binascii.Error, ValueError):
+        wrong = _NOT_BASE64.search(value.rstrip("="))
+        at = wrong.start() if wrong else len(value) - len(value) % 4
+        return f"illegal base64 data at input byte {at}"
+    return _FITS
 
 
-_GO_NAMES = {"double": "float64", "bytes": "[]byte", "Quantity": "resource.Quantity"}
+_SCALARS: dict[str, Callable[[Any], _Found]] = {
+    "string": _text_only,
+    "bool": _bool_only,
+    "int32": _integer(32),
+    "int64": _integer(64),
+    "uint8": _integer(9),
+    "byte": _integer(9),
+    "double": _double,
+    "IntOrString": _int_or_string,
+    "Quantity": _quantity,
+    "Time": _time,
+    "MicroTime": _time,
+    "bytes": _bytes,
+}
+
+_GO_TYPES = {
+    "double": "float64",
+    "bytes": "[]uint8",
+    "Quantity": "resource.Quantity",
+    "IntOrString": "intstr.IntOrString",
+    "Time": "v1.Time",
+    "MicroTime": "v1.MicroTime",
+}
+_JSON_TYPES = {
+    str: "string",
+    bool: "bool",
+    int: "number",
+    float: "number",
+    list: "array",
+    dict: "object",
+}
+_INDEX = re.compile(r"\[\d+\]")
 
 
-def _wrong(value: Any, f: Field, struct: Struct, path: Path, problems: list[Problem]) -> None:
-    """A mismatch in the words of Go's json package."""
-    found = {str: "string", bool: "bool", int: "number", float: "number", list: "array", dict: "object"}
-    go = _GO_NAMES.get(f.kind, f"v1.{f.kind}" if f.is_struct else f.kind)
+def _mismatch(value: Any, field: Field, struct: Struct, path: Path) -> Problem:
+    """A value of the wrong type, in the words of Go's json package."""
     at = _text(path)
-    element = at.endswith("]")
-    wanted = f"[]{go}" if f.is_list and not element else f"map[string]{go}" if f.is_map else go
-    got = found.get(type(value), "null")
+    kind = field.kind.rpartition(".")[2]
+    wanted = f"v1.{kind}" if field.is_struct else _GO_TYPES.get(kind, kind)
+    if field.is_list and not at.endswith("]"):
+        wanted = f"[]{wanted}"
+    elif field.is_map and at.endswith(f".{field.name}"):
+        wanted = f"map[string]{wanted}"
+    got = _JSON_TYPES.get(type(value), "null")
     if got == "number" and wanted.startswith("int"):
         got = f"number {value}"
-    problems.append(
-        Problem(at, "type", f"json: cannot unmarshal {got} into Go struct field {struct.name}.{at} of type {wanted}")
+    where = f"{struct.name.rpartition('.')[2]}.{_INDEX.sub('', at)}"
+    return Problem(
+        at, "type", f"json: cannot unmarshal {got} into Go struct field {where} of type {wanted}"
     )
 
 
-# ---- JSON with positions ------------------------------------------------------------------------
+# ---- JSON ---------------------------------------------------------------------------------------
+
+_SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
 
 
-def decode_json_strict(body: bytes) -> tuple[Any, list[Problem]]:
-    """The value and the duplicate keys in it; raises ValueError with the decoder's message."""
-    duplicates: list[Problem] = []
+def decode_json_strict(body: bytes) -> tuple[Any, Problems]:
+    """The value and the keys that are twice in one object (the last one counts); raises ValueError
+    with a reason when it is not JSON."""
+    twice: dict[int, list[str]] = {}
 
-    def pairs(items: list[tuple[str, Any]]) -> dict[str, Any]:
-        obj: dict[str, Any] = {}
-        for key, value in items:
-            if key in obj:
-                duplicates.append(Problem(key, "duplicate", f'duplicate field "{key}"'))
-            obj[key] = value
+    def as_object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        obj = dict(pairs)
+        if len(obj) != len(pairs):
+            keys = [key for key, _ in pairs]
+            twice[id(obj)] = sorted({key for key in keys if keys.count(key) > 1})
         return obj
 
-    return json.loads(body, object_pairs_hook=pairs), duplicates
+    try:
+        value = json.loads(
+            body.decode(), object_pairs_hook=as_object, parse_constant=_no_such_constant
+        )
+    except RecursionError:
+        raise ValueError("exceeded max depth") from None
+    if _SURROGATE.search(body):
+        value = _without_lone_surrogates(value)
+    problems: Problems = []
+    if twice:
+        _locate(value, None, twice, problems)
+    return value, problems
 
+
+def _no_such_constant(name: str) -> NoReturn:
+    raise ValueError(f"invalid character '{name[0]}' looking for beginning of value")
+
+
+def _locate(value: Any, path: Path, twice: dict[int, list[str]], problems: Problems) -> None:
+    """Find where the objects with doubled keys are."""
+    if isinstance(value, dict):
+        for key in twice.get(id(value), ()):
+            at = _text((path, f".{key}"))
+            problems.append(Problem(at, "duplicate", f'duplicate field "{at}"'))
+        for key, inner in value.items():
+            _locate(inner, (path, f".{key}"), twice, problems)
+    elif isinstance(value, list):
+        for index, inner in enumerate(value):
+            _locate(inner, (path, f"[{index}]"), twice, problems)
+
+
+def _without_lone_surrogates(value: Any) -> Any:
+    """Half a character cannot be written back: U+FFFD in its place, as in Go. In place."""
+    if isinstance(value, str):
+        return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    if isinstance(value, list):
+        value[:] = [_without_lone_surrogates(v) for v in value]
+    elif isinstance(value, dict):
+        fixed = {_without_lone_surrogates(k): _without_lone_surrogates(v) for k, v in value.items()}
+        value.clear()
+        value.update(fixed)
+    return value

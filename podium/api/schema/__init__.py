@@ -1,18 +1,19 @@
 """The schema table: every field of every type that the API server understands, v1.32.
 
-The tables are the `.txt` files beside this one; a type's name stands at the margin, its fields below:
+The tables are the `.txt` files beside this one; a type's name stands at the margin, its fields
+below:
 
       name  proto-number  type  flags…
       ports 6 []ContainerPort map=containerPort,protocol patch=merge:containerPort
 
 Types: `string bool int32 int64 double bytes any`, `Quantity IntOrString Time MicroTime RawExtension
 FieldsV1`, another type's name; `*T` where Go has a pointer, `[]T` a list, `map[T]` an object with
-string keys. Flags: `required`; `always` (on the wire even when empty); `inline` (its fields stand in
-the parent); `set`, `map=KEYS` (list type; otherwise atomic); `atomic` (a map or object replaced as a
-whole); `patch=STRATEGIES:MERGEKEY`; `default=V`; `enum=A|B`.
+string keys. Flags: `required`; `always` (on the wire even when empty); `inline` (its fields stand
+in the parent); `set`, `map=KEYS` (list type; otherwise atomic); `atomic` (a map or object replaced
+as a whole); `patch=STRATEGIES:MERGEKEY`; `default=V`; `enum=A|B`.
 
-This one table drives strict decoding, defaulting, protobuf bodies, strategic merge and OpenAPI. Only
-the API server loads it. Source: the `types.go` files of Kubernetes' API, release 1.32.
+This one table drives strict decoding, protobuf bodies, strategic merge and OpenAPI. Only the API
+server loads it. Source: the `types.go` files of Kubernetes' API, release 1.32.
 """
 
 from __future__ import annotations
@@ -22,8 +23,8 @@ from functools import cache
 from importlib import resources
 
 SCALARS = frozenset(
-    ("string", "bool", "int32", "int64", "double", "bytes", "any", "Quantity", "IntOrString", "Time",
-     "MicroTime", "RawExtension", "FieldsV1", "byte", "uint8")
+    ("string", "bool", "int32", "int64", "double", "bytes", "any", "Quantity", "IntOrString",
+     "Time", "MicroTime", "RawExtension", "FieldsV1", "byte", "uint8")
 )  # fmt: skip
 
 
