@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -12,6 +13,7 @@ from podium.api import scheme
 from podium.cli import refusal
 from podium.cli.descriptions import age, describe
 from podium.cli.output import TablePrinter, to_yaml
+from podium.cli.progress import Progress
 from podium.client import errors
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
@@ -140,3 +142,29 @@ def test_a_secret_keeps_its_secret_when_described() -> None:
     text = describe(scheme.resource("secrets"), secret, [], None)
     assert "czNjcmV0" not in text
     assert "<6 bytes>" in text
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def test_off_a_terminal_progress_is_whole_lines_only() -> None:
+    stream = io.StringIO()
+    progress = Progress(stream)
+    progress.waiting_for("the kubelet")
+    progress.line("apiserver 300 ms")
+    progress.done()
+    assert stream.getvalue() == "apiserver 300 ms\n"
+
+
+def test_on_a_terminal_the_last_line_moves_and_leaves_no_trace() -> None:
+    stream = Terminal()
+    progress = Progress(stream)
+    progress.waiting_for("the kubelet")
+    progress.line("apiserver 300 ms")
+    progress.done()
+    text = stream.getvalue()
+    assert text.count("the kubelet … 0.0 s") == 2
+    assert text.endswith("the kubelet … 0.0 s\r\x1b[K")
+    assert "\r\x1b[Kapiserver 300 ms\n" in text
