@@ -1,48 +1,44 @@
-"""What the API server raises; on the wire each is a Kubernetes `Status`.
+"""What the API server refuses, and how it says so. Raised anywhere below routes.py, caught only there.
 
-    ApiError                  carries the Status body and its HTTP code
-    └── (no children: the body's `reason` says which it is, as in Kubernetes)
-    StorageError              the database cannot serve
-    ├── DatabaseUnusable      not a database, another program's, a newer schema: changed nothing
-    └── DatabaseFull          no space left: reads go on, the write was not done
-    CompareFailed             a write lost a race; verbs turn it into 409 or try again
+ServerError                     the process cannot start; str() is for the operator
+└── DatabaseUnusable            corrupt, locked, of a newer schema: nothing was changed
+ApiError                        answered as its Kubernetes Status body with its code
+└── StoreFailed                 a write was not committed (full disk, I/O error): nothing changed
+Conflicted                      compare-and-swap lost; verbs turn it into 409 or try again
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
+
+Body = dict[str, Any]
+
+
+class ServerError(Exception):
+    """The API server cannot start or go on; str() is for the operator."""
+
+
+class DatabaseUnusable(ServerError):
+    """The database is corrupt, locked, or of a newer schema. Nothing was changed."""
 
 
 class ApiError(Exception):
-    """An answer other than success. `headers` go out with it (Retry-After)."""
+    """A refusal with its Status body. A retry helps only where the Status says so."""
 
-    def __init__(self, body: dict[str, Any], headers: dict[str, str] | None = None) -> None:
+    def __init__(self, body: Body, headers: Sequence[tuple[str, str]] = ()) -> None:
         super().__init__(body.get("message", ""))
         self.body = body
-        self.headers = headers or {}
+        self.headers = headers
 
     @property
     def code(self) -> int:
-        return int(self.body.get("code", 500))
-
-    @property
-    def reason(self) -> str:
-        return str(self.body.get("reason", ""))
+        return int(self.body["code"])
 
 
-class StorageError(Exception):
-    """The database cannot serve; the message names it and says what to do."""
+class StoreFailed(ApiError):
+    """A write that was not committed; nothing of it is stored."""
 
 
-class DatabaseUnusable(StorageError): ...
-
-
-class DatabaseFull(StorageError): ...
-
-
-class CompareFailed(Exception):
-    """`found_rv` is the revision that stood there instead, 0 for no object."""
-
-    def __init__(self, found_rv: int) -> None:
-        super().__init__(f"found revision {found_rv}")
-        self.found_rv = found_rv
+class Conflicted(Exception):
+    """The object has another revision than the writer expected, exists already, or is gone."""

@@ -1,33 +1,45 @@
-"""The tables: objects as they are, an undo log of how they came to be so, and one counter.
+"""The tables. Room apiserver; used by storage.py, writer.py and the migrations' env.py.
 
-`object` holds each object's JSON bytes in wire form. `change` holds every change since the last
-compaction with the bytes before it, so that the state at an older revision R is: the objects not
-changed since R, and for the others `prev` of their first change after R.
+    meta    rv (the last revision given out), compact_rv (the oldest that can still be asked for)
+    object  every object as it is now: its body is the JSON that GET answers with, byte for byte
+    change  the undo log: every change in rv order with the body before it, so that the state at an
+            older revision R is what has not changed since R, and `prev` of each first change after R
+    moment  which revision was the last one at a time: how "an hour ago" becomes a revision
+
+Columns that are searched come before the bodies, so that SQLite skips rows without reading blobs.
 """
 
 from __future__ import annotations
 
-from sqlalchemy import BigInteger, Column, Index, LargeBinary, MetaData, String, Table
+from sqlalchemy import BigInteger, Column, Integer, LargeBinary, MetaData, String, Table
 
-SCHEMA_HEAD = "0001"
+SCHEMA_HEAD = "0001"  # the newest migration
 
 metadata = MetaData()
+
+# In SQLite only INTEGER makes a primary key the row id itself.
+Revision = BigInteger().with_variant(Integer, "sqlite")
+
+
+def _text(length: int) -> String:
+    """Text that sorts by bytes, as etcd's keys do, in every database."""
+    return String(length).with_variant(String(length, collation="C"), "postgresql")
+
 
 meta = Table(
     "meta",
     metadata,
-    Column("k", String(32), primary_key=True),  # "rv" or "compact_rv"
+    Column("k", _text(32), primary_key=True),
     Column("v", BigInteger, nullable=False),
 )
 
 objects = Table(
     "object",
     metadata,
-    Column("api_group", String(253), primary_key=True),
-    Column("resource", String(253), primary_key=True),
-    Column("ns", String(253), primary_key=True),  # "" for what has no namespace
-    Column("name", String(253), primary_key=True),
-    Column("uid", String(64), nullable=False),
+    Column("resource", _text(128), primary_key=True),  # "pods", "deployments.apps"
+    Column("namespace", _text(63), primary_key=True),  # "" for what has no namespace
+    Column("name", _text(253), primary_key=True),
+    Column("uid", String(36), nullable=False),
     Column("rv", BigInteger, nullable=False),
     Column("created_rv", BigInteger, nullable=False),
     Column("body", LargeBinary, nullable=False),
@@ -36,14 +48,19 @@ objects = Table(
 changes = Table(
     "change",
     metadata,
-    Column("rv", BigInteger, primary_key=True, autoincrement=False),
-    Column("api_group", String(253), nullable=False),
-    Column("resource", String(253), nullable=False),
-    Column("ns", String(253), nullable=False),
-    Column("name", String(253), nullable=False),
+    Column("rv", Revision, primary_key=True, autoincrement=False),
+    Column("resource", _text(128), nullable=False),
+    Column("namespace", _text(63), nullable=False),
+    Column("name", _text(253), nullable=False),
     Column("type", String(8), nullable=False),  # ADDED, MODIFIED, DELETED
-    Column("body", LargeBinary, nullable=False),
-    Column("prev", LargeBinary, nullable=True),
-    Column("prev_rv", BigInteger, nullable=False),  # 0: there was nothing before
-    Index("change_by_key", "api_group", "resource", "ns", "name", "rv"),
+    Column("prev_rv", BigInteger),  # null: the object did not exist
+    Column("body", LargeBinary, nullable=False),  # for DELETED: the last state, at this rv
+    Column("prev", LargeBinary),
+)
+
+moments = Table(
+    "moment",
+    metadata,
+    Column("at", Revision, primary_key=True, autoincrement=False),  # seconds since 1970
+    Column("rv", BigInteger, nullable=False),
 )

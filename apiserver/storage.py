@@ -1,354 +1,498 @@
-"""The one door to the data: objects, revisions, history. Runs in the API server.
+"""The store: objects, the undo log and the revision counter. Room apiserver, called by verbs.py,
+listing.py and watch.py; runs in the API server's main thread (greenlets), writes through writer.py.
 
-Reads run where they are called. Writes go to one native thread, the writer, which takes all that are
-waiting into one transaction (group commit) and answers each after that commit. In the transaction
-every write is checked against the revision that it expects, then the counter is raised once for all of
-them, last, so that commits come in the order of their revisions and without gaps.
+SQLite is read in the main thread: a lookup takes microseconds and WAL readers never wait. Another
+database is read in the hub's thread pool, so that the network does not stop everyone.
 """
 
 from __future__ import annotations
 
-import queue
-import threading
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, TypeVar
 
 import gevent
-import gevent.event
-from gevent.hub import get_hub
-from sqlalchemy import Connection, Engine, and_, bindparam, delete, func, insert, select, tuple_, update
-from sqlalchemy.exc import DatabaseError, OperationalError
+from gevent.event import AsyncResult
+from sqlalchemy import (
+    Connection,
+    Engine,
+    and_,
+    bindparam,
+    delete,
+    exists,
+    func,
+    insert,
+    literal,
+    select,
+    tuple_,
+    update,
+)
+from sqlalchemy.exc import SQLAlchemyError
 
-from apiserver.database import explain
-from apiserver.errors import CompareFailed, StorageError
-from apiserver.models import changes, meta, objects
+from apiserver import wire
+from apiserver.errors import Conflicted, StoreFailed
+from apiserver.models import changes, meta, moments, objects
+from apiserver.sql import Prepared, what_is_wrong
+from apiserver.writer import Job, Transaction, Writer
+from podium.api import status
 
-MAX_BATCH = 64
-RV_PLACEHOLDER = b'"resourceVersion":"@rv"'
-ChangeType = Literal["ADDED", "MODIFIED", "DELETED"]
+T = TypeVar("T")
 
 
-@dataclass(frozen=True, slots=True)
-class Key:
-    """Where an object is. ns is "" for what has no namespace."""
+class Compacted(Exception):
+    """A revision that is no longer kept; `oldest` is the oldest that is."""
 
-    group: str
-    resource: str  # plural
-    ns: str
+    def __init__(self, oldest: int) -> None:
+        super().__init__(oldest)
+        self.oldest = oldest
+
+
+@dataclass(slots=True)
+class Record:
+    """One object as stored. `body` is its JSON; `object` parses it once and must not be changed."""
+
+    namespace: str
     name: str
-
-
-@dataclass(frozen=True, slots=True)
-class Stored:
-    """An object as it lies there: `body` is its JSON in wire form."""
-
-    key: Key
     uid: str
     rv: int
+    created_rv: int
     body: bytes
+    _object: wire.Object | None = None
+
+    @property
+    def object(self) -> wire.Object:
+        if self._object is None:
+            self._object = wire.parse(self.body)
+        return self._object
+
+    @property
+    def place(self) -> tuple[str, str]:
+        """Where it stands in a list."""
+        return self.namespace, self.name
 
 
 @dataclass(slots=True)
 class Change:
-    """One line of the undo log. `cache` is for whoever parses the bodies."""
+    """One line of the log, shared by all watches. type: ADDED, MODIFIED, DELETED."""
 
     rv: int
-    key: Key
-    type: ChangeType
+    type: str
+    resource: str
+    namespace: str
+    name: str
     body: bytes
     prev: bytes | None
-    prev_rv: int
-    cache: dict[str, Any] = field(default_factory=dict)
+    prev_rv: int | None
+    _object: wire.Object | None = None
+    _prev_object: wire.Object | None = None
+    frames: dict[str, bytes] = field(default_factory=dict)
+
+    @property
+    def object(self) -> wire.Object:
+        if self._object is None:
+            self._object = wire.parse(self.body)
+        return self._object
+
+    @property
+    def prev_object(self) -> wire.Object | None:
+        if self._prev_object is None and self.prev is not None:
+            self._prev_object = wire.parse(self.prev)
+        return self._prev_object
 
 
 @dataclass(slots=True)
-class Write:
-    """A change to make. `body` carries RV_PLACEHOLDER where its revision goes in. `expected_rv` 0:
-    there must be no such object."""
+class Page:
+    """Some of a list, in order, as it was at `rv`; the next page begins behind `upto`, if any."""
 
-    key: Key
-    type: ChangeType
-    uid: str
-    body: bytes
-    expected_rv: int
+    records: list[Record]
+    rv: int
+    upto: tuple[str, str] | None
 
 
-class _Pending:
-    """A write or job on its way through the writer; `done` is set in the hub's thread."""
+class ObjectWrite:
+    """One object's change, a job for the writer. `before` None: it must not exist yet."""
 
-    __slots__ = ("done", "failure", "job", "result", "write")
+    __slots__ = ("after", "before", "change", "error", "name", "namespace", "resource", "result",
+                 "statements", "template", "type", "uid")  # fmt: skip
 
-    def __init__(self, write: Write | None, job: Callable[[Connection], Any] | None = None) -> None:
-        self.write = write
-        self.job = job
-        self.result: Any = None
-        self.failure: Exception | None = None
-        self.done = gevent.event.Event()
+    def __init__(
+        self,
+        statements: Statements,
+        resource: str,
+        namespace: str,
+        name: str,
+        uid: str,
+        template: bytes,
+        before: Record | None,
+        is_delete: bool,
+    ) -> None:
+        self.statements = statements
+        self.resource, self.namespace, self.name, self.uid = resource, namespace, name, uid
+        self.template, self.before = template, before
+        self.type = "ADDED" if before is None else "DELETED" if is_delete else "MODIFIED"
+        self.error: BaseException | None = None
+        self.after: Record | None = None
+        self.change: Change | None = None
+        self.result: AsyncResult = AsyncResult()
+
+    def apply(self, transaction: Transaction) -> None:
+        self.after = self.change = None  # a batch that failed is applied again, job by job
+        rv = transaction.revision + 1
+        body = wire.with_revision(self.template, rv)
+        if self._execute(transaction.connection, rv, body) != 1:
+            self.error = Conflicted()
+            return
+        transaction.next_revision()
+        before = self.before
+        created_rv = rv if before is None else before.created_rv
+        self.after = Record(self.namespace, self.name, self.uid, rv, created_rv, body)
+        prev, prev_rv = (None, None) if before is None else (before.body, before.rv)
+        self.change = Change(
+            rv, self.type, self.resource, self.namespace, self.name, body, prev, prev_rv
+        )
+        transaction.log.append({"rv": rv, "resource": self.resource, "namespace": self.namespace,
+                                "name": self.name, "type": self.type, "prev_rv": prev_rv,
+                                "body": body, "prev": prev})  # fmt: skip
+
+    def _execute(self, connection: Connection, rv: int, body: bytes) -> int:
+        s = self.statements
+        key = {"resource": self.resource, "namespace": self.namespace, "name": self.name}
+        if self.before is None:
+            done = s.insert.run(connection, **key, key_resource=self.resource, key_namespace=self.namespace,
+                                key_name=self.name, uid=self.uid, rv=rv, created_rv=rv, body=body)  # fmt: skip
+        elif self.type == "DELETED":
+            done = s.delete.run(connection, **key, expected=self.before.rv)
+        else:
+            done = s.update.run(
+                connection, **key, expected=self.before.rv, new_rv=rv, new_body=body
+            )
+        return done.rowcount
 
 
-_KEY = (objects.c.api_group, objects.c.resource, objects.c.ns, objects.c.name)
-_BY_KEY = and_(
-    objects.c.api_group == bindparam("b_group"),
-    objects.c.resource == bindparam("b_resource"),
-    objects.c.ns == bindparam("b_ns"),
-    objects.c.name == bindparam("b_name"),
-)
-_GET = select(objects.c.uid, objects.c.rv, objects.c.body).where(_BY_KEY)
-_LOCK = select(objects.c.rv, objects.c.created_rv, objects.c.body).where(_BY_KEY).with_for_update()
-_UPDATE = update(objects).where(_BY_KEY).values(
-    uid=bindparam("n_uid"), rv=bindparam("n_rv"), body=bindparam("n_body")
-)  # fmt: skip
-_DELETE = delete(objects).where(_BY_KEY)
-_RAISE = (
-    update(meta).where(meta.c.k == "rv").values(v=meta.c.v + bindparam("count")).returning(meta.c.v)
-)
-_REVISIONS = select(meta.c.k, meta.c.v)
+class Task:
+    """Upkeep inside the writer's transaction: compaction, notes of the time."""
+
+    def __init__(self, run: Callable[[Connection], Any]) -> None:
+        self._run = run
+        self.error: BaseException | None = None
+        self.result: AsyncResult = AsyncResult()
+
+    def apply(self, transaction: Transaction) -> None:
+        self._run(transaction.connection)
 
 
-def _bind(key: Key) -> dict[str, str]:
-    return {"b_group": key.group, "b_resource": key.resource, "b_ns": key.ns, "b_name": key.name}
+class Statements:
+    """Every statement of the store, compiled once."""
+
+    def __init__(self, engine: Engine) -> None:
+        def prepared(statement: Any) -> Prepared:
+            return Prepared(statement, engine)
+
+        o, c = objects.c, changes.c
+        of_resource = o.resource == bindparam("resource")
+        keyed = and_(
+            of_resource, o.namespace == bindparam("namespace"), o.name == bindparam("name")
+        )
+        key_taken = exists(literal(1)).where(
+            o.resource == bindparam("key_resource"),
+            o.namespace == bindparam("key_namespace"),
+            o.name == bindparam("key_name"),
+        )
+        columns = (o.namespace, o.name, o.uid, o.rv, o.created_rv, o.body)
+        place = tuple_(o.namespace, o.name)
+        after = tuple_(bindparam("after_namespace"), bindparam("after_name"))
+        in_namespace = and_(
+            of_resource, o.namespace == bindparam("namespace"), o.name > bindparam("after_name")
+        )
+        everywhere = and_(of_resource, place > after)
+        listed = select(*columns).order_by(o.namespace, o.name).limit(bindparam("size"))
+        self.lookup = prepared(select(*columns).where(keyed))
+        self.insert = prepared(
+            insert(objects).from_select(
+                [column.name for column in objects.columns],
+                select(
+                    *(bindparam(column.name, type_=column.type) for column in objects.columns)
+                ).where(~key_taken),
+            )
+        )
+        at_expected = and_(keyed, o.rv == bindparam("expected"))
+        self.update = prepared(
+            update(objects)
+            .where(at_expected)
+            .values(rv=bindparam("new_rv"), body=bindparam("new_body"))
+        )
+        self.delete = prepared(delete(objects).where(at_expected))
+        self.list_namespace = prepared(listed.where(in_namespace))
+        self.list_everywhere = prepared(listed.where(everywhere))
+        self.count_namespace = prepared(
+            select(func.count()).select_from(objects).where(in_namespace)
+        )
+        self.count_everywhere = prepared(
+            select(func.count()).select_from(objects).where(everywhere)
+        )
+        self.revisions = prepared(select(meta.c.k, meta.c.v))
+        since = and_(c.rv > bindparam("after"), c.resource == bindparam("resource"))
+        self.undo = prepared(
+            select(c.namespace, c.name, c.prev_rv, c.prev).where(since).order_by(c.rv)
+        )
+        self.log = prepared(
+            select(c.rv, c.type, c.resource, c.namespace, c.name, c.body, c.prev, c.prev_rv)
+            .where(since, c.rv <= bindparam("upto"))
+            .order_by(c.rv)
+            .limit(bindparam("size"))
+        )
 
 
 class Store:
-    """`on_commit` is called in the hub's thread with the changes of each commit, in order, before
-    the writers of them are answered."""
+    """`on_changes` is called in the main thread after each commit, with its changes in rv order."""
 
-    def __init__(self, engine: Engine, on_commit: Callable[[Sequence[Change]], None]) -> None:
+    def __init__(self, engine: Engine, on_changes: Callable[[Sequence[Change]], None]) -> None:
         self._engine = engine
-        self._on_commit = on_commit
-        self._queue: queue.SimpleQueue[_Pending | None] = queue.SimpleQueue()
-        self._delivered: deque[tuple[list[Change], list[_Pending]]] = deque()
-        self._async = get_hub().loop.async_()
-        self._async.start(self._deliver)
-        self._reader = engine.connect()
-        self._reader_lock = threading.Lock()
-        self._thread = threading.Thread(target=self._write_loop, name="store-writer", daemon=True)
-        self._thread.start()
+        self._on_changes = on_changes
+        self._statements = Statements(engine)
+        self._is_embedded = engine.dialect.name == "sqlite"
+        self._done: deque[Sequence[Job]] = deque()
+        self._wake = gevent.get_hub().loop.async_()
+        self._writer = Writer(engine.connect, engine, self._on_finished)
+        self._lookups, self._snapshots = self._read_connections()
+        self.failed_writes = 0
 
-    # ---- reads ----
+    def _read_connections(self) -> tuple[Connection, Connection]:
+        once = self._engine.connect().execution_options(isolation_level="AUTOCOMMIT")
+        snapshot = self._engine.connect()
+        if not self._is_embedded:
+            return once, snapshot.execution_options(isolation_level="REPEATABLE READ")
+        return once, snapshot.execution_options(podium_reads=True)
 
-    def get(self, key: Key) -> Stored | None:
-        with self._reader_lock:
-            row = self._reader.execute(_GET, _bind(key)).first()
-            self._reader.rollback()
-        return Stored(key, row.uid, row.rv, row.body) if row else None
+    def start(self) -> None:
+        self._wake.start(self._deliver)
+        self._writer.start()
 
-    def revisions(self) -> tuple[int, int]:
-        """(current, compacted up to)."""
-        with self._engine.connect() as connection:
-            return _revisions(connection)
-
-    def list(
-        self,
-        group: str,
-        resource: str,
-        ns: str | None = None,
-        name: str | None = None,
-        *,
-        after: tuple[str, str] | None = None,
-        limit: int | None = None,
-        at_rv: int | None = None,
-    ) -> tuple[list[Stored], int, int]:
-        """(objects by namespace and name, revision, compacted revision), all of one snapshot.
-
-        `after` is the last (ns, name) of the page before; `at_rv` the revision of that page: objects
-        are then given as they were at it.
-        """
-        with self._engine.connect() as connection:
-            revision, compacted = _revisions(connection)
-            where = [objects.c.api_group == group, objects.c.resource == resource]
-            where += [objects.c.ns == ns] if ns is not None else []
-            where += [objects.c.name == name] if name is not None else []
-            if after is not None:
-                where.append(tuple_(objects.c.ns, objects.c.name) > tuple_(*after))
-            if at_rv is not None and at_rv < revision:
-                where.append(objects.c.rv <= at_rv)
-            query = select(objects.c.ns, objects.c.name, objects.c.uid, objects.c.rv, objects.c.body)
-            query = query.where(*where).order_by(objects.c.ns, objects.c.name)
-            rows = connection.execute(query.limit(limit) if limit else query).all()
-            found = [Stored(Key(group, resource, r.ns, r.name), r.uid, r.rv, r.body) for r in rows]
-            if at_rv is not None and at_rv < revision:
-                older = _as_they_were(connection, group, resource, ns, at_rv)
-                older = [s for s in older if after is None or (s.key.ns, s.key.name) > after]
-                older = [s for s in older if name is None or s.key.name == name]
-                found = sorted(found + older, key=lambda s: (s.key.ns, s.key.name))
-                return found[:limit] if limit else found, at_rv, compacted
-            return found, revision, compacted
-
-    def changes_after(self, rv: int, limit: int = 1000) -> Iterator[Change]:
-        """The log after a revision, oldest first, in pages of `limit`."""
-        while True:
-            with self._engine.connect() as connection:
-                query = select(changes).where(changes.c.rv > rv).order_by(changes.c.rv).limit(limit)
-                rows = connection.execute(query).all()
-            for row in rows:
-                key = Key(row.api_group, row.resource, row.ns, row.name)
-                yield Change(row.rv, key, row.type, row.body, row.prev, row.prev_rv)
-            if len(rows) < limit:
-                return
-            rv = rows[-1].rv
-
-    # ---- writes ----
-
-    def write(self, write: Write) -> Change:
-        """The committed change; raises CompareFailed or StorageError. Call it from a greenlet."""
-        pending = _Pending(write)
-        self._queue.put(pending)
-        pending.done.wait()
-        if pending.failure is not None:
-            raise pending.failure
-        change: Change = pending.result
-        return change
-
-    def compact(self, keep: int) -> int:
-        """Forget all but the last `keep` changes; the number of changes forgotten."""
-
-        def job(connection: Connection) -> int:
-            revision, compacted = _revisions(connection)
-            until = max(compacted, revision - keep)
-            connection.execute(update(meta).where(meta.c.k == "compact_rv").values(v=until))
-            return int(connection.execute(delete(changes).where(changes.c.rv <= until)).rowcount)
-
-        pending = _Pending(None, job)
-        self._queue.put(pending)
-        pending.done.wait()
-        if pending.failure is not None:
-            raise pending.failure
-        return int(pending.result)
-
-    def close(self) -> None:
-        """Finish what is queued and close the database."""
-        self._queue.put(None)
-        self._thread.join(timeout=10)
-        self._async.stop()
-        self._reader.close()
+    def stop(self) -> None:
+        """Commit what is under way and close the database."""
+        self._writer.stop()
+        self._deliver()
+        self._wake.stop()
+        self._wake.close()
+        self._lookups.close()
+        self._snapshots.close()
         self._engine.dispose()
 
-    # ---- the writer's thread ----
+    # ---- reading ----------------------------------------------------------------------------
 
-    def _write_loop(self) -> None:
-        carried: list[_Pending] = []
-        while True:
-            first = carried.pop(0) if carried else self._queue.get()
-            if first is None:
-                return
-            batch, carried = self._take_batch(first, carried)
-            committed: list[Change] = []
-            try:
-                committed = self._commit(batch)
-            except (DatabaseError, OperationalError) as failure:
-                said = explain(failure, str(self._engine.url))
-                for pending in batch:
-                    pending.failure = pending.failure or said
-            except Exception as failure:  # noqa: BLE001  # every writer is answered, whatever happened
-                for pending in batch:
-                    pending.failure = pending.failure or StorageError(repr(failure))
-            self._delivered.append((committed, batch))
-            self._async.send()
+    def get(self, resource: str, namespace: str, name: str) -> Record | None:
+        """The object as it is now. The Record is the caller's own."""
+        row = self._read_once(
+            lambda connection: self._statements.lookup.run(
+                connection, resource=resource, namespace=namespace, name=name
+            ).first()
+        )
+        return Record(*row) if row is not None else None
 
-    def _take_batch(
-        self, first: _Pending, carried: list[_Pending]
-    ) -> tuple[list[_Pending], list[_Pending]]:
-        """What is waiting now; a second write to the same key waits for the next batch."""
-        batch, later = [first], []
-        keys = {first.write.key} if first.write else set()
-        waiting = carried
-        while len(batch) < MAX_BATCH:
-            if waiting:
-                pending: _Pending | None = waiting.pop(0)
-            else:
-                try:
-                    pending = self._queue.get_nowait()
-                except queue.Empty:
-                    break
-            if pending is None:
-                self._queue.put(None)
-                break
-            if pending.write is not None and pending.write.key in keys:
-                later.append(pending)
+    def revisions(self) -> tuple[int, int]:
+        """(the last revision given out, the oldest that can still be asked for)."""
+        return self._read_once(self._read_revisions)
+
+    def page(
+        self,
+        resource: str,
+        namespace: str | None,
+        after: tuple[str, str],
+        size: int,
+        at: int | None,
+    ) -> Page:
+        """Up to about `size` objects behind `after` ("", "" is the start), as they were at revision
+        `at` (None: now). Raises Compacted."""
+        return self._read_snapshot(lambda c: self._page(c, resource, namespace, after, size, at))
+
+    def count(self, resource: str, namespace: str | None, after: tuple[str, str] = ("", "")) -> int:
+        """How many there are behind `after`, now."""
+        return int(self._read_once(lambda c: self._count(c, resource, namespace, after)))
+
+    def changes_after(self, resource: str, rv: int, upto: int, size: int) -> list[Change]:
+        """From the log, in rv order, at most `size`. Raises Compacted."""
+        return self._read_snapshot(lambda c: self._changes_after(c, resource, rv, upto, size))
+
+    def _read_once(self, read: Callable[[Connection], T]) -> T:
+        if self._is_embedded:
+            return read(self._lookups)
+        return self._in_thread(read)
+
+    def _read_snapshot(self, read: Callable[[Connection], T]) -> T:
+        if self._is_embedded:
+            with self._snapshots.begin():
+                return read(self._snapshots)
+        return self._in_thread(read)
+
+    def _in_thread(self, read: Callable[[Connection], T]) -> T:
+        def run() -> T:
+            with self._engine.connect() as connection:
+                return read(connection.execution_options(isolation_level="REPEATABLE READ"))
+
+        result: T = gevent.get_hub().threadpool.apply(run)
+        return result
+
+    def _read_revisions(self, connection: Connection) -> tuple[int, int]:
+        found = dict(row._tuple() for row in self._statements.revisions.run(connection))
+        return found["rv"], found["compact_rv"]
+
+    def _count(
+        self, connection: Connection, resource: str, namespace: str | None, after: tuple[str, str]
+    ) -> int:
+        s = self._statements
+        if namespace is None:
+            done = s.count_everywhere.run(
+                connection, resource=resource, after_namespace=after[0], after_name=after[1]
+            )
+        else:
+            done = s.count_namespace.run(
+                connection, resource=resource, namespace=namespace, after_name=after[1]
+            )
+        return int(done.scalar_one())
+
+    def _page(
+        self, connection: Connection, resource: str, namespace: str | None, after: tuple[str, str], size: int,
+        at: int | None,
+    ) -> Page:  # fmt: skip
+        current, oldest = self._read_revisions(connection)
+        if at is not None and at < oldest:
+            raise Compacted(oldest)
+        s = self._statements
+        if namespace is None:
+            rows = s.list_everywhere.run(connection, resource=resource, after_namespace=after[0],
+                                         after_name=after[1], size=size)  # fmt: skip
+        else:
+            rows = s.list_namespace.run(connection, resource=resource, namespace=namespace,
+                                        after_name=after[1], size=size)  # fmt: skip
+        records = [Record(*row) for row in rows]
+        upto = records[-1].place if len(records) >= size else None
+        if at is not None and at < current:
+            records = self._undone(connection, resource, namespace, records, after, upto, at)
+        return Page(records, current if at is None else at, upto)
+
+    def _undone(
+        self, connection: Connection, resource: str, namespace: str | None, records: list[Record],
+        after: tuple[str, str], upto: tuple[str, str] | None, at: int,
+    ) -> list[Record]:  # fmt: skip
+        """The range (after, upto] as it was at revision `at`: what has not changed since, and the
+        state before each object's first later change."""
+        state: dict[tuple[str, str], Record] = {r.place: r for r in records if r.rv <= at}
+        seen: set[tuple[str, str]] = set()
+        for row_namespace, name, prev_rv, prev in self._statements.undo.run(
+            connection, resource=resource, after=at
+        ):
+            place = (row_namespace, name)
+            if place in seen or (namespace is not None and row_namespace != namespace):
                 continue
-            if pending.write is not None:
-                keys.add(pending.write.key)
-            batch.append(pending)
-        return batch, later + waiting
+            seen.add(place)
+            if place <= after or (upto is not None and place > upto) or prev is None:
+                continue
+            state[place] = Record(row_namespace, name, "", prev_rv, 0, prev)
+        return [state[place] for place in sorted(state)]
 
-    def _commit(self, batch: list[_Pending]) -> list[Change]:
-        with self._engine.connect().execution_options(writes=True) as connection, connection.begin():
-            passed: list[tuple[_Pending, Write, Any]] = []
-            for pending in batch:
-                if pending.job is not None:
-                    pending.result = pending.job(connection)
-                elif pending.write is not None:
-                    row = connection.execute(_LOCK, _bind(pending.write.key)).first()
-                    found = row.rv if row else 0
-                    if found != pending.write.expected_rv:
-                        pending.failure = CompareFailed(found)
-                    else:
-                        passed.append((pending, pending.write, row))
-            return self._apply(connection, passed) if passed else []
+    def _changes_after(
+        self, connection: Connection, resource: str, rv: int, upto: int, size: int
+    ) -> list[Change]:
+        _, oldest = self._read_revisions(connection)
+        if rv < oldest:
+            raise Compacted(oldest)
+        rows = self._statements.log.run(
+            connection, resource=resource, after=rv, upto=upto, size=size
+        )
+        return [Change(*row) for row in rows]
 
-    def _apply(self, connection: Connection, passed: list[tuple[_Pending, Write, Any]]) -> list[Change]:
-        top = connection.execute(_RAISE, {"count": len(passed)}).scalar_one()
-        committed: list[Change] = []
-        inserts, updates, deletes = [], [], []
-        for rv, (pending, write, row) in enumerate(passed, top - len(passed) + 1):
-            body = write.body.replace(RV_PLACEHOLDER, b'"resourceVersion":"%d"' % rv, 1)
-            change = Change(rv, write.key, write.type, body, row.body if row else None, row.rv if row else 0)
-            pending.result = change
-            committed.append(change)
-            if write.type == "ADDED":
-                inserts.append({**_columns(write.key), "uid": write.uid, "rv": rv, "created_rv": rv, "body": body})
-            elif write.type == "MODIFIED":
-                updates.append({**_bind(write.key), "n_uid": write.uid, "n_rv": rv, "n_body": body})
-            else:
-                deletes.append(_bind(write.key))
-        if inserts:
-            connection.execute(insert(objects), inserts)
-        for row in updates:
-            connection.execute(_UPDATE, row)
-        for row in deletes:
-            connection.execute(_DELETE, row)
-        connection.execute(
-            insert(changes),
-            [{"rv": c.rv, **_columns(c.key), "type": c.type, "body": c.body, "prev": c.prev,
-              "prev_rv": c.prev_rv} for c in committed],
-        )  # fmt: skip
-        return committed
+    # ---- writing ----------------------------------------------------------------------------
 
-    # ---- the hub's thread ----
+    def write(
+        self, resource: str, obj: wire.Object, before: Record | None, *, is_delete: bool = False
+    ) -> Record:
+        """Store `obj` if its key is still as `before` (None: absent); returns it as stored, after the
+        commit. Raises Conflicted, StoreFailed."""
+        metadata = obj["metadata"]
+        job = ObjectWrite(
+            self._statements,
+            resource,
+            metadata.get("namespace", ""),
+            metadata["name"],
+            metadata["uid"],
+            wire.template(obj),
+            before,
+            is_delete,
+        )
+        self._writer.submit(job)
+        record: Record = job.result.get()
+        return record
+
+    def run_task(self, task: Callable[[Connection], Any]) -> None:
+        """Run upkeep in the writer's transaction and wait for its commit (from a greenlet)."""
+        job = Task(task)
+        self._writer.submit(job)
+        job.result.get()
+
+    def compact(self, upto: int) -> None:
+        """Forget the log up to and including revision `upto`."""
+
+        def run(connection: Connection) -> None:
+            connection.execute(delete(changes).where(changes.c.rv <= upto))
+            connection.execute(
+                update(meta).where(meta.c.k == "compact_rv", meta.c.v < upto).values(v=upto)
+            )
+
+        self.run_task(run)
+
+    def note_moment(self, at: int) -> None:
+        """Remember which revision is the last one now (`at`: seconds since 1970)."""
+
+        def run(connection: Connection) -> None:
+            rv = connection.execute(select(meta.c.v).where(meta.c.k == "rv")).scalar_one()
+            connection.execute(delete(moments).where(moments.c.at == at))
+            connection.execute(insert(moments).values(at=at, rv=rv))
+
+        self.run_task(run)
+
+    def forget_moments(self, before: int) -> None:
+        self.run_task(lambda c: c.execute(delete(moments).where(moments.c.at < before)))
+
+    def revision_at(self, at: int) -> int:
+        """The last revision of a time in the past; 0 when nothing is known of it."""
+
+        def read(connection: Connection) -> int:
+            found = connection.execute(
+                select(func.max(moments.c.rv)).where(moments.c.at <= at)
+            ).scalar()
+            return int(found or 0)
+
+        return self._read_snapshot(read)
+
+    # ---- between the writer's thread and the main one -----------------------------------------
+
+    def _on_finished(self, jobs: Sequence[Job]) -> None:
+        self._done.append(jobs)
+        self._wake.send()
 
     def _deliver(self) -> None:
-        while self._delivered:
-            committed, batch = self._delivered.popleft()
-            if committed:
-                self._on_commit(committed)
-            for pending in batch:
-                pending.done.set()
+        """Main thread: tell the watches, then answer each writer."""
+        while self._done:
+            jobs = self._done.popleft()
+            happened = [
+                j.change for j in jobs if isinstance(j, ObjectWrite) and j.change and not j.error
+            ]
+            if happened:
+                self._on_changes(happened)
+            for job in jobs:
+                self._answer(job)
+
+    def _answer(self, job: Job) -> None:
+        assert isinstance(job, ObjectWrite | Task)
+        if job.error is None:
+            job.result.set(job.after if isinstance(job, ObjectWrite) else None)
+        elif isinstance(job.error, SQLAlchemyError):
+            self.failed_writes += 1
+            job.result.set_exception(StoreFailed(_not_written(job.error)))
+        else:
+            job.result.set_exception(job.error)
 
 
-def _columns(key: Key) -> dict[str, str]:
-    return {"api_group": key.group, "resource": key.resource, "ns": key.ns, "name": key.name}
-
-
-def _revisions(connection: Connection) -> tuple[int, int]:
-    found = {row.k: row.v for row in connection.execute(_REVISIONS)}
-    return found["rv"], found["compact_rv"]
-
-
-def _as_they_were(
-    connection: Connection, group: str, resource: str, ns: str | None, rv: int
-) -> list[Stored]:
-    """What `prev` says of the keys changed since `rv`: each one's first change after it."""
-    first = (
-        select(func.min(changes.c.rv))
-        .where(changes.c.rv > rv, changes.c.api_group == group, changes.c.resource == resource)
-        .group_by(changes.c.ns, changes.c.name)
-    )
-    query = select(changes).where(changes.c.rv.in_(first), changes.c.prev_rv > 0)
-    if ns is not None:
-        query = query.where(changes.c.ns == ns)
-    return [
-        Stored(Key(group, resource, r.ns, r.name), "", r.prev_rv, r.prev) for r in connection.execute(query)
-    ]
+def _not_written(error: SQLAlchemyError) -> dict[str, Any]:
+    return status.internal_error(f"the database did not take the write: {what_is_wrong(error)}")

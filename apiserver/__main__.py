@@ -1,0 +1,68 @@
+"""The API server's process: `python -m apiserver --data-dir D`. Started by `podium up`.
+
+Says "ready" on the pipe PODIUM_READY_FD once it serves. SIGTERM ends it; a database or a port that
+cannot be used ends it at once with a message and exit code 1.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import signal
+import sys
+from pathlib import Path
+
+import gevent
+from gevent.event import Event
+
+from apiserver.cluster_file import read_config
+from apiserver.errors import ServerError
+from apiserver.server import ApiServer
+
+log = logging.getLogger("apiserver")
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m apiserver")
+    parser.add_argument("--data-dir", required=True, type=Path)
+    arguments = parser.parse_args()
+    logging.basicConfig(
+        level=os.environ.get("PODIUM_LOG_LEVEL", "INFO"),
+        format="%(asctime)s.%(msecs)03d %(levelname)s apiserver %(message)s",
+        datefmt="%Y-%m-%dT%H:%M:%S",
+    )
+    logging.getLogger("alembic").setLevel(logging.WARNING)
+    sys.setswitchinterval(0.0005)  # the writer's thread must not wait 5 ms for each of its turns
+    try:
+        server = ApiServer(read_config(arguments.data_dir))
+    except ServerError as error:
+        log.error("%s", error)
+        return 1
+    except OSError as error:
+        log.error("cannot serve: %s", error)
+        return 1
+    return _serve(server)
+
+
+def _serve(server: ApiServer) -> int:
+    ended = Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        gevent.signal_handler(number, ended.set)
+    server.start()
+    log.info("serving on https://%s:%d", server.http.host, server.port)
+    _say_ready()
+    ended.wait()
+    server.stop()
+    return 0
+
+
+def _say_ready() -> None:
+    fd = os.environ.pop("PODIUM_READY_FD", "")
+    if fd:
+        with os.fdopen(int(fd), "w") as pipe:
+            pipe.write("ready\n")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,79 @@
+"""What must be so before an object may come to be, and what is filled in on the cluster's behalf.
+
+Room apiserver; called by verbs.py on create, before validation.
+Source: Kubernetes' admission plugins NamespaceLifecycle, ServiceAccount, DefaultTolerationSeconds
+and Priority, v1.32.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from apiserver.errors import ApiError
+from apiserver.storage import Store
+from podium.api import status
+from podium.api.scheme import Resource, resource
+
+Object = dict[str, Any]
+
+_TOLERATED = ("node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable")
+_TOLERATION_S = 300
+# In a namespace that ends, these may still be written: they say what happens to what is in it.
+_ALLOWED_IN_TERMINATING = frozenset({"events"})
+
+
+def admit_create(store: Store, kind: Resource, obj: Object) -> None:
+    """Check the namespace, fill in a Pod; ApiError 404 or 403."""
+    if kind.namespaced:
+        _check_namespace(store, kind, obj["metadata"])
+    if kind.key == "pods":
+        _fill_pod(store, obj)
+
+
+def _check_namespace(store: Store, kind: Resource, metadata: Object) -> None:
+    name = metadata["namespace"]
+    record = store.get("namespaces", "", name)
+    if record is None:
+        raise ApiError(status.not_found(resource("namespaces"), name))
+    if b'"deletionTimestamp"' not in record.body or kind.key in _ALLOWED_IN_TERMINATING:
+        return
+    if not record.object["metadata"].get("deletionTimestamp"):
+        return
+    why = f"unable to create new content in namespace {name} because it is being terminated"
+    body = status.forbidden(kind, metadata.get("name", ""), why)
+    cause = {"reason": "NamespaceTerminating", "message": f"namespace {name} is being terminated",
+             "field": "metadata.namespace"}  # fmt: skip
+    body.setdefault("details", {})["causes"] = [cause]
+    raise ApiError(body)
+
+
+def _fill_pod(store: Store, pod: Object) -> None:
+    spec = pod.setdefault("spec", {})
+    account = spec.get("serviceAccountName") or "default"
+    namespace, name = pod["metadata"]["namespace"], pod["metadata"].get("name", "")
+    if account != "default" and store.get("serviceaccounts", namespace, account) is None:
+        why = f'error looking up service account {namespace}/{account}: serviceaccount "{account}" not found'
+        raise ApiError(status.forbidden(resource("pods"), name, why))
+    spec["serviceAccountName"] = spec["serviceAccount"] = account
+    spec.setdefault("priority", 0)
+    spec.setdefault("preemptionPolicy", "PreemptLowerPriority")
+    _tolerate_short_outages(spec)
+
+
+def _tolerate_short_outages(spec: Object) -> None:
+    """A Pod stays for five minutes on a node that cannot be reached, unless it says otherwise."""
+    tolerations = spec.setdefault("tolerations", [])
+    if not isinstance(tolerations, list):
+        return
+    for key in _TOLERATED:
+        if not any(_tolerates(toleration, key) for toleration in tolerations):
+            tolerations.append({"key": key, "operator": "Exists", "effect": "NoExecute",
+                                "tolerationSeconds": _TOLERATION_S})  # fmt: skip
+
+
+def _tolerates(toleration: Object, key: str) -> bool:
+    if toleration.get("effect") not in (None, "", "NoExecute"):
+        return False
+    return toleration.get("key") == key or (
+        not toleration.get("key") and toleration.get("operator") == "Exists"
+    )

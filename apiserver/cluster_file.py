@@ -1,0 +1,37 @@
+"""What the API server is told at its start: D/cluster.json and where its keys are."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+from apiserver.errors import ServerError
+
+
+@dataclass(frozen=True, slots=True)
+class ServerConfig:
+    """`database` is a SQLAlchemy URL; `pki` the directory with ca.crt and apiserver.{crt,key}."""
+
+    host: str
+    port: int
+    database: str
+    pki: Path
+
+
+def read_config(data_dir: Path) -> ServerConfig:
+    """Raises ServerError that names the file."""
+    path = data_dir / "cluster.json"
+    try:
+        found = json.loads(path.read_text())
+        config = ServerConfig(
+            found["host"], int(found["port"]), found["database"], data_dir / "pki"
+        )
+    except OSError as error:
+        raise ServerError(f"cannot read {path}: {error.strerror}") from error
+    except (ValueError, KeyError, TypeError) as error:
+        raise ServerError(f"{path} is not a cluster's configuration: {error!r}") from error
+    for name in ("ca.crt", "apiserver.crt", "apiserver.key"):
+        if not (config.pki / name).is_file():
+            raise ServerError(f"{config.pki / name} is missing")
+    return config
