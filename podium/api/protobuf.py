@@ -8,17 +8,20 @@ Source: apimachinery `runtime/serializer/protobuf`; wire format: protobuf.dev "E
 from __future__ import annotations
 
 import base64
+import json
 import struct
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from functools import cache
 from typing import Any
 
-from podium.api.schema import Field, Struct, structure
+from podium.api.schema import Field, struct_name, structure
 
 MAGIC = b"k8s\x00"
 CONTENT_TYPE = "application/vnd.kubernetes.protobuf"
 _MAX_DEPTH = 64
 
+_INTEGERS = frozenset({"int32", "int64", "uint8", "byte"})
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 
 
@@ -26,8 +29,18 @@ class ProtobufError(ValueError):
     """A body that is not what the table says."""
 
 
-def decode(body: bytes, struct_name: str | None = None) -> dict[str, Any]:
-    """The object in wire JSON form. `struct_name` overrides the type that the kind names."""
+def decode(body: bytes, type_name: str | None = None) -> dict[str, Any]:
+    """The object in wire JSON form; raises ProtobufError. `type_name` overrides the type that the
+    body says it is of."""
+    try:
+        return _decode(body, type_name)
+    except ProtobufError:
+        raise
+    except (ValueError, OverflowError, OSError, struct.error, TypeError) as failure:
+        raise ProtobufError(str(failure)) from None
+
+
+def _decode(body: bytes, type_name: str | None) -> dict[str, Any]:
     if not body.startswith(MAGIC):
         raise ProtobufError(
             "provided data does not appear to be a protobuf message, expected prefix [107 56 115 0]"
@@ -40,10 +53,10 @@ def decode(body: bytes, struct_name: str | None = None) -> dict[str, Any]:
         elif number == 2 and not isinstance(value, int):
             raw = bytes(value)
     try:
-        table = structure(struct_name or kind)
+        name = type_name or struct_name(api_version, kind)
     except KeyError:
         raise ProtobufError(f'no kind "{kind}" is registered for version "{api_version}"') from None
-    return {"kind": kind, "apiVersion": api_version, **_message(memoryview(raw), table, 0)}
+    return {"kind": kind, "apiVersion": api_version, **_message(memoryview(raw), name, 0)}
 
 
 def _varint(data: memoryview, at: int) -> tuple[int, int]:
@@ -81,17 +94,23 @@ def _fields(data: memoryview) -> Iterator[tuple[int, int | memoryview]]:
         at += length
 
 
-def _message(data: memoryview, table: Struct, depth: int) -> dict[str, Any]:
+@cache
+def _by_number(name: str) -> dict[int, Field]:
+    """A struct's fields as protobuf names them: inline structs are messages of their own."""
+    return {field.number: field for field in structure(name).declared}
+
+
+def _message(data: memoryview, name: str, depth: int) -> dict[str, Any]:
     if depth > _MAX_DEPTH:
         raise ProtobufError("the message is nested too deeply")
-    by_number = {f.number: f for f in table.declared}
+    by_number = _by_number(name)
     obj: dict[str, Any] = {}
     for number, raw in _fields(data):
         f = by_number.get(number)
         if f is None:
             continue  # a newer client's field: as Kubernetes' own decoder does
         if f.is_inline:
-            obj.update(_message(_as_bytes(raw), structure(f.kind), depth + 1))
+            obj.update(_message(_as_bytes(raw), f.kind, depth + 1))
         elif f.is_map:
             key, value = _map_entry(_as_bytes(raw), f, depth)
             obj.setdefault(f.name, {})[key] = value
@@ -136,6 +155,8 @@ def _value(raw: int | memoryview, f: Field, depth: int) -> Any:
     if isinstance(raw, int):
         if kind == "bool":
             return bool(raw)
+        if kind not in _INTEGERS:
+            raise ProtobufError(f"wrong wireType = 0 for field {f.name}")
         return raw - (1 << 64) if raw >= 1 << 63 else raw
     match kind:
         case "string":
@@ -152,7 +173,9 @@ def _value(raw: int | memoryview, f: Field, depth: int) -> Any:
             return _time(raw, kind)
         case "RawExtension" | "FieldsV1":
             return _raw(raw)
-    return _message(raw, structure(kind), depth + 1)
+    if not f.is_struct:
+        raise ProtobufError(f"wrong wireType = 2 for field {f.name}")
+    return _message(raw, kind, depth + 1)
 
 
 def _int_or_string(raw: memoryview) -> int | str:
@@ -179,7 +202,5 @@ def _time(raw: memoryview, kind: str) -> str | None:
 
 
 def _raw(raw: memoryview) -> Any:
-    import json
-
     text = next((bytes(_as_bytes(v)) for n, v in _fields(raw) if n == 1), b"null")
     return json.loads(text or b"null")

@@ -71,6 +71,16 @@ def structure(name: str) -> Struct:
     return Struct(name, declared, _opened(declared))
 
 
+def struct_name(api_version: str, kind: str) -> str:
+    """The table's name of a kind; KeyError when it has none. A name that several groups use belongs
+    to the first of them, and is "events.Event", "authentication.TokenRequest" for the others."""
+    group = api_version.rpartition("/")[0].partition(".")[0]
+    for name in (f"{group}.{kind}", kind):
+        if has_structure(name):
+            return name
+    raise KeyError(kind)
+
+
 def has_structure(name: str) -> bool:
     return name in _rows()
 
