@@ -181,8 +181,11 @@ def to_yaml(obj: Any) -> str:
         pass
 
     def text(dumper: Any, value: str) -> Any:
-        style = "|" if "\n" in value else None
-        return dumper.represent_scalar("tag:yaml.org,2002:str", value, style=style)
+        tag = "tag:yaml.org,2002:str"
+        # A text that would be read as something else ("1", "yes", a time) is put in quotes.
+        is_plain = dumper.resolve(yaml.ScalarNode, value, (True, False)) == tag
+        style = "|" if "\n" in value else None if is_plain else '"'
+        return dumper.represent_scalar(tag, value, style=style)
 
     Ours.add_representer(str, text)
     return str(yaml.dump(obj, Dumper=Ours, default_flow_style=False, allow_unicode=True))

@@ -82,6 +82,7 @@ def test_yaml_is_read_back_as_it_was() -> None:
     text = to_yaml(obj)
     assert yaml.safe_load(text) == obj
     assert "c: |\n" in text
+    assert 'b: "1"\n' in text
 
 
 def test_several_causes_are_told_one_a_line() -> None:
