@@ -141,7 +141,11 @@ class Volumes:
                 else:
                     _make(place.parent, 0o755)
                     place.touch()
-                syscalls.mount(f"/proc/self/fd/{target}", str(place), "", syscalls.MS_BIND)
+                tree = syscalls.open_tree(f"/proc/self/fd/{target}")
+                try:
+                    syscalls.move_mount(tree, str(place))
+                finally:
+                    os.close(tree)
             finally:
                 os.close(target)
         except OSError as failure:
@@ -154,7 +158,7 @@ class Volumes:
         """Unmount and remove all that was made for a Pod. Safe to repeat."""
         directory = self.pod_dir(uid)
         for point in sorted(mounts_below(str(directory)), reverse=True):
-            syscalls.unmount(point, syscalls.MNT_DETACH)
+            syscalls.umount(point, syscalls.MNT_DETACH)
         shutil.rmtree(directory, ignore_errors=False) if directory.exists() else None
 
     def pods(self) -> list[str]:

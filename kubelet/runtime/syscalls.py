@@ -1,0 +1,215 @@
+"""The one door to the kernel for what Python 3.11 does not offer: namespaces, mounts, privileges.
+
+Called in the launcher, in shims and in container children, which are all single-threaded; the
+kubelet's threads do not come here. Every failure is an OSError whose message names the call and
+whose `filename` is the object, e.g. `[Errno 2] mount: No such file or directory: '/dev/shm'`.
+
+ctypes.PyDLL is used instead of CDLL: it keeps the interpreter's lock during the call, so that a
+child made by clone3 finds its interpreter as it was.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import struct
+
+CLONE_NEWNS = 0x00020000
+CLONE_NEWCGROUP = 0x02000000
+CLONE_NEWUTS = 0x04000000
+CLONE_NEWIPC = 0x08000000
+CLONE_NEWPID = 0x20000000
+CLONE_NEWNET = 0x40000000
+CLONE_INTO_CGROUP = 0x200000000  # clone3 only
+
+MS_RDONLY, MS_NOSUID, MS_NODEV, MS_NOEXEC = 0x1, 0x2, 0x4, 0x8
+MS_REC, MS_PRIVATE, MS_STRICTATIME = 0x4000, 0x40000, 0x1000000
+MNT_DETACH = 2
+
+MOUNT_ATTR_RDONLY = 0x1
+_RESOLVE_NO_MAGICLINKS, _RESOLVE_IN_ROOT = 0x02, 0x10
+_AT_FDCWD, _AT_EMPTY_PATH, _AT_RECURSIVE = -100, 0x1000, 0x8000
+_OPEN_TREE_CLONE = 1
+_OPEN_TREE_CLOEXEC = os.O_CLOEXEC
+_MOVE_MOUNT_F_EMPTY_PATH, _MOVE_MOUNT_T_SYMLINKS = 0x4, 0x10
+
+PR_SET_PDEATHSIG = 1
+PR_SET_DUMPABLE = 4
+PR_SET_NAME = 15
+PR_CAPBSET_READ = 23
+PR_CAPBSET_DROP = 24
+PR_SET_SECUREBITS = 28
+PR_SET_CHILD_SUBREAPER = 36
+PR_SET_NO_NEW_PRIVS = 38
+PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL = 47, 4
+
+_SECCOMP_SET_MODE_FILTER = 1
+_KEYCTL_JOIN_SESSION_KEYRING = 1
+_CAPABILITY_VERSION_3 = 0x20080522
+
+# The numbers of calls without a wrapper in libc. From 424 on they are the same everywhere.
+_SYS_OPEN_TREE, _SYS_MOVE_MOUNT, _SYS_CLONE3, _SYS_MOUNT_SETATTR = 428, 429, 435, 442
+_SYS_OPENAT2 = 437
+_MACHINE = os.uname().machine
+_SYS_KEYCTL, _SYS_SECCOMP, _SYS_BPF = {
+    "x86_64": (250, 317, 321),
+    "aarch64": (219, 277, 280),
+}.get(_MACHINE, (-1, -1, -1))  # -1: the kernel answers ENOSYS
+
+_libc = ctypes.PyDLL(None, use_errno=True)
+_libc.syscall.restype = ctypes.c_long
+
+
+def _checked(result: int, call: str, path: object = None) -> int:
+    if result < 0:
+        errno = ctypes.get_errno()
+        raise OSError(errno, f"{call}: {os.strerror(errno)}", path)
+    return int(result)
+
+
+def _text(value: str | None) -> bytes | None:
+    return None if value is None else os.fsencode(value)
+
+
+def _long(value: int) -> ctypes.c_long:
+    return ctypes.c_long(value)
+
+
+# Processes and namespaces
+
+
+def clone(flags: int, *, cgroup_fd: int = 0) -> int:
+    """Fork with namespaces: the child's pid, or 0 in the child (`man 2 clone3`).
+
+    `cgroup_fd` (a directory of cgroup v2) is where the child begins, with CLONE_INTO_CGROUP. Only
+    for a single-threaded process, and the child must exec or `os._exit`.
+    """
+    sigchld = 17
+    words = (flags, 0, 0, 0, sigchld, 0, 0, 0, 0, 0, cgroup_fd)
+    args = ctypes.create_string_buffer(struct.pack("=11Q", *words))
+    return _checked(_libc.syscall(_long(_SYS_CLONE3), args, _long(88)), "clone3")
+
+
+def unshare(flags: int) -> None:
+    _checked(_libc.unshare(flags), "unshare", f"flags {flags:#x}")
+
+
+def setns(fd: int, flags: int = 0) -> None:
+    """Join the namespaces `flags` of a process (`fd` is a pidfd), or the one that `fd` names."""
+    _checked(_libc.setns(fd, flags), "setns", f"flags {flags:#x}")
+
+
+def prctl(option: int, value: int = 0) -> int:
+    words = (_long(value), _long(0), _long(0), _long(0))
+    return _checked(_libc.prctl(option, *words), "prctl", f"option {option}")
+
+
+def set_process_title(title: str) -> None:
+    """Let `ps` show `title`; cut to the room that the arguments of the first exec left."""
+    prctl(PR_SET_NAME, ctypes.addressof(ctypes.create_string_buffer(title.encode()[:15])))
+    with open("/proc/self/stat", "rb") as file:
+        fields = file.read().rsplit(b")", 1)[1].split()
+    arg_start, arg_end = int(fields[45]), int(fields[46])  # fields 48 and 49 of proc_pid_stat(5)
+    size = arg_end - arg_start
+    ctypes.memmove(arg_start, title.encode()[: size - 1].ljust(size, b"\0"), size)
+
+
+# Mounts
+
+
+def mount(source: str, target: str, kind: str, flags: int = 0, data: str = "") -> None:
+    call = f"mount {kind}" if kind else "mount"
+    words = (_text(source), _text(target), _text(kind), ctypes.c_ulong(flags), _text(data))
+    _checked(_libc.mount(*words), call, target)
+
+
+def set_propagation_private() -> None:
+    """No mount made from now on is seen outside this mount namespace, nor the other way round."""
+    mount("none", "/", "", MS_REC | MS_PRIVATE)
+
+
+def umount(target: str, flags: int = 0) -> None:
+    _checked(_libc.umount2(_text(target), flags), "umount", target)
+
+
+def pivot_root(new_root: str, put_old: str) -> None:
+    _checked(_libc.pivot_root(_text(new_root), _text(put_old)), "pivot_root", new_root)
+
+
+def open_tree(path: str) -> int:
+    """A detached copy of the mounts at `path` and below: bind mount it with `move_mount`."""
+    flags = _OPEN_TREE_CLONE | _OPEN_TREE_CLOEXEC | _AT_RECURSIVE
+    words = (_long(_SYS_OPEN_TREE), _long(_AT_FDCWD), _text(path), _long(flags))
+    return _checked(_libc.syscall(*words), "open_tree", path)
+
+
+def move_mount(tree_fd: int, target: str) -> None:
+    """Mount what `open_tree` gave at `target`; links in `target` are followed."""
+    flags = _MOVE_MOUNT_F_EMPTY_PATH | _MOVE_MOUNT_T_SYMLINKS
+    words = (_long(tree_fd), b"", _long(_AT_FDCWD), _text(target), _long(flags))
+    _checked(_libc.syscall(_long(_SYS_MOVE_MOUNT), *words), "move_mount", target)
+
+
+def make_readonly(tree_fd: int) -> None:
+    """Every mount of a tree that `open_tree` gave becomes read-only."""
+    _mount_setattr(tree_fd, "", _AT_EMPTY_PATH | _AT_RECURSIVE)
+
+
+def remount_readonly(target: str) -> None:
+    """The mount at `target` becomes read-only, those below it stay as they are."""
+    _mount_setattr(_AT_FDCWD, target, 0)
+
+
+def _mount_setattr(fd: int, path: str, flags: int) -> None:
+    attr = ctypes.create_string_buffer(struct.pack("=4Q", MOUNT_ATTR_RDONLY, 0, 0, 0))
+    words = (_long(fd), _text(path), _long(flags), attr, _long(32))
+    _checked(_libc.syscall(_long(_SYS_MOUNT_SETATTR), *words), "mount_setattr", path or None)
+
+
+def open_in_root(root_fd: int, path: str, flags: int) -> int:
+    """Open `path` as if `root_fd` were /: neither ".." nor a link leads out (`man 2 openat2`)."""
+    how = struct.pack("=3Q", flags | os.O_CLOEXEC, 0, _RESOLVE_NO_MAGICLINKS | _RESOLVE_IN_ROOT)
+    words = (_long(root_fd), _text(path), how, _long(len(how)))
+    return _checked(_libc.syscall(_long(_SYS_OPENAT2), *words), "openat2", path)
+
+
+# Privileges
+
+
+def capset(mask: int) -> None:
+    """Permitted and effective become `mask`, inheritable becomes empty (`man 2 capset`)."""
+    low, high = mask & 0xFFFFFFFF, mask >> 32
+    header = ctypes.create_string_buffer(struct.pack("=Ii", _CAPABILITY_VERSION_3, 0))
+    data = ctypes.create_string_buffer(struct.pack("=6I", low, low, 0, high, high, 0))
+    _checked(_libc.capset(header, data), "capset", f"{mask:#x}")
+
+
+def join_new_session_keyring() -> None:
+    """Leave the host's keys behind (`man 2 keyctl`)."""
+    words = (_long(_SYS_KEYCTL), _long(_KEYCTL_JOIN_SESSION_KEYRING), None)
+    _checked(_libc.syscall(*words), "keyctl")
+
+
+def set_seccomp_filter(program: bytes) -> None:
+    """Filter this process's system calls with a classic BPF program (`man 2 seccomp`)."""
+    code = ctypes.create_string_buffer(program, len(program))
+    header = struct.pack("=HxxxxxxQ", len(program) // 8, ctypes.addressof(code))
+    words = (_long(_SYS_SECCOMP), _long(_SECCOMP_SET_MODE_FILTER), _long(0), header)
+    _checked(_libc.syscall(*words), "seccomp")
+
+
+def bpf(command: int, attributes: bytes) -> int:
+    """`man 2 bpf`; `attributes` is the packed `union bpf_attr`."""
+    attr = ctypes.create_string_buffer(attributes, len(attributes))
+    words = (_long(_SYS_BPF), _long(command), attr, _long(len(attributes)))
+    return _checked(_libc.syscall(*words), "bpf", f"command {command}")
+
+
+# Signals as a file
+
+
+def signalfd(signals: set[int]) -> int:
+    """A non-blocking, close-on-exec file that becomes readable when one of `signals` is pending."""
+    mask = sum(1 << (number - 1) for number in signals)
+    words = ctypes.create_string_buffer(struct.pack("=Q", mask).ljust(128, b"\0"), 128)
+    return _checked(_libc.signalfd(-1, words, os.O_NONBLOCK | os.O_CLOEXEC), "signalfd")
