@@ -350,7 +350,7 @@ def _proportional(deployment: Object, new: Object | None, old: list[Object]) -> 
     found.sort(key=replicas_of, reverse=True)
     sizes, added = [replicas_of(rs) for rs in found], 0
     for index, rs in enumerate(found):
-        share = _share(deployment, rs, to_add - added) if to_add != 0 else 0
+        share = _share(deployment, rs, to_add - added)
         sizes[index] += share
         added += share
     if found and to_add != 0:
@@ -359,10 +359,9 @@ def _proportional(deployment: Object, new: Object | None, old: list[Object]) -> 
 
 
 def _share(deployment: Object, rs: Object, left: int) -> int:
-    if left == 0:
-        return 0
+    """A ReplicaSet's part of what is left to add, or (below zero) to take."""
     fraction = _fraction(deployment, rs)
-    return min(fraction, left) if left > 0 else max(fraction, left)
+    return max(0, min(fraction, left)) if left > 0 else min(0, max(fraction, left))
 
 
 def _fraction(deployment: Object, rs: Object) -> int:

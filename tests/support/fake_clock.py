@@ -33,6 +33,11 @@ class FakeClock:
             with self._lock:
                 self._waiting.remove(condition)
 
+    def is_waited_on(self) -> bool:
+        """Whether a thread waits for a step."""
+        with self._lock:
+            return bool(self._waiting)
+
     def step(self, seconds: float) -> None:
         """Let time pass."""
         self._now += timedelta(seconds=seconds)
