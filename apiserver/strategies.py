@@ -6,6 +6,7 @@ Source: Kubernetes' `pkg/registry/*/strategy.go`, v1.32.
 
 from __future__ import annotations
 
+import copy
 import random
 import uuid
 from collections.abc import Iterable
@@ -138,8 +139,20 @@ def prepare_update(resource: Resource, new: Object, old: Object, subresource: st
                 del new["spec"]["finalizers"]
         _prepare_namespace(new)
     _keep_servers_own(new["metadata"], old["metadata"])
-    if resource.key in _COUNTS_GENERATIONS and _is_new_generation(resource, new, old):
+    if subresource == "status" or resource.key not in _COUNTS_GENERATIONS:
+        return
+    if _is_new_generation(resource, new, old):
         new["metadata"]["generation"] = old["metadata"].get("generation", 0) + 1
+
+
+def _keep_finalizers(new: Object, old: Object, subresource: str | None) -> None:
+    """A namespace's spec.finalizers change by /finalize, and nothing else does there."""
+    finalizers = ((new if subresource == "finalize" else old).get("spec") or {}).get("finalizers")
+    if subresource == "finalize":
+        metadata = copy.deepcopy(old["metadata"])
+        new.clear()
+        new.update({k: v for k, v in old.items() if k != "metadata"}, metadata=metadata)
+    new["spec"] = {"finalizers": list(finalizers)} if finalizers else {}
 
 
 def _keep_servers_own(new: Object, old: Object) -> None:
