@@ -1,16 +1,35 @@
 """Who asks: a client certificate of the cluster's CA, or the status page's session. Room apiserver.
 
-The certificate's CN is the user, its O's are the groups, as in Kubernetes.
+Called by routes.py. The certificate's CN is the user, its O's are the groups, as in Kubernetes.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
+from apiserver.errors import ApiError
 from apiserver.http_server import Connection
 from apiserver.request_info import User
+from apiserver.sessions import Sessions, cookie_of
+from podium.api import status
 
 AUTHENTICATED = "system:authenticated"
+
+
+class Authenticator:
+    """One per server."""
+
+    def __init__(self, sessions: Sessions) -> None:
+        self.sessions = sessions
+
+    def user(self, environ: dict[str, Any]) -> User:
+        """Who sent this request; ApiError 401 for nobody."""
+        user = user_of_connection(environ["podium.connection"])
+        if user is None and "HTTP_COOKIE" in environ:
+            user = self.sessions.user(cookie_of(environ["HTTP_COOKIE"]))
+        if user is None:
+            raise ApiError(status.unauthorized())
+        return user
 
 
 def user_of_certificate(certificate: dict[str, Any]) -> User | None:

@@ -297,6 +297,7 @@ class HttpServer:
             "wsgi.multiprocess": False,
             "wsgi.run_once": False,
             "wsgi.input_terminated": True,
+            "podium.server": self,
         }
 
     def start(self) -> None:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import parse_qsl
 
+from apiserver.discovery import REVIEWS
 from apiserver.errors import ApiError
 from podium.api import status
 from podium.api.scheme import Resource, by_path
@@ -82,10 +83,7 @@ def parse(method: str, path: str, query_string: str, user: User, environ: dict[s
         namespace, rest = rest[1], rest[2:]
     if not rest:
         raise ApiError(status.page_not_found())
-    try:
-        resource = by_path(group, version, rest[0])
-    except LookupError:
-        raise ApiError(status.page_not_found()) from None
+    resource = _resource(group, version, rest[0])
     name = rest[1] if len(rest) > 1 else None
     subresource = rest[2] if len(rest) > 2 else None
     if namespace is not None and not resource.namespaced:
@@ -99,6 +97,16 @@ def parse(method: str, path: str, query_string: str, user: User, environ: dict[s
     tail = path.split("/proxy", 1)[1] if subresource == "proxy" else ""
     verb = _verb(method, resource, name, query)
     return Call(method, verb, resource, namespace, name, subresource, tail, query, user, environ)
+
+
+def _resource(group: str, version: str, plural: str) -> Resource:
+    try:
+        return by_path(group, version, plural)
+    except LookupError:
+        for review in REVIEWS:
+            if (review.group, review.version, review.plural) == (group, version, plural):
+                return review
+    raise ApiError(status.page_not_found())
 
 
 def _group_version(parts: list[str]) -> tuple[str, str, list[str]]:

@@ -1,4 +1,4 @@
-"""URLs: the Flask application. Room apiserver; made by __main__.py, called by http_server.py.
+"""URLs: the Flask application. Room apiserver; made by server.py, called by http_server.py.
 
 Everything below /api and /apis is one route: which resource and verb is meant is worked out by
 request_info.py, for kinds are data here, not code. Every refusal leaves as a Status.
@@ -7,15 +7,25 @@ request_info.py, for kinds are data here, not code. Every refusal leaves as a St
 from __future__ import annotations
 
 import logging
+from dataclasses import dataclass
 from typing import Any
 
 import orjson
 from flask import Flask, Response, request
+from sqlalchemy.exc import SQLAlchemyError
 
 from apiserver import discovery, openapi
-from apiserver.authentication import user_of_connection
+from apiserver.authentication import Authenticator
+from apiserver.authorization import authorize
 from apiserver.errors import ApiError
-from apiserver.request_info import ANONYMOUS, User, parse
+from apiserver.http_server import BadRequestLine
+from apiserver.kubelet_proxy import KubeletProxy
+from apiserver.login import add_login
+from apiserver.metrics import Metrics
+from apiserver.request_info import Call, parse
+from apiserver.reviews import review
+from apiserver.sql import what_is_wrong
+from apiserver.subresources import Subresources
 from apiserver.verbs import Reply, Verbs
 from podium.api import status
 
@@ -27,75 +37,122 @@ VERSION = {
     "buildDate": "", "goVersion": "", "compiler": "cpython", "platform": "linux/amd64",
 }  # fmt: skip
 AGGREGATED = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList"
+_ON_KUBELETS = frozenset({"log", "exec", "attach", "proxy"})
 
 
-def create_app(verbs: Verbs) -> Flask:
+@dataclass(frozen=True, slots=True)
+class Rooms:
+    """What the routes lead to."""
+
+    verbs: Verbs
+    subresources: Subresources
+    kubelets: KubeletProxy
+    authenticator: Authenticator
+    metrics: Metrics
+
+    def handle(self, environ: dict[str, Any]) -> Reply:
+        """Answer a request for a resource."""
+        user = self.authenticator.user(environ)
+        path = environ["PATH_INFO"]
+        document = _discovery_document(path)
+        if document is not None:
+            return document
+        call = parse(environ["REQUEST_METHOD"], path, environ["QUERY_STRING"], user, environ)
+        environ["podium.call"] = call
+        authorize(self.verbs.store, call)
+        reply = self._dispatch(call)
+        for warning in call.warnings:
+            text = warning.replace("\\", "\\\\").replace('"', '\\"')
+            reply.headers.append(("Warning", f'299 - "{text}"'))
+        self.count(call, reply.code)
+        return reply
+
+    def _dispatch(self, call: Call) -> Reply:
+        if call.subresource is None:
+            if call.resource in discovery.REVIEWS:
+                return review(self.verbs.store, call)
+            reply: Reply = getattr(self.verbs, call.verb)(call)
+            return reply
+        if call.subresource in _ON_KUBELETS:
+            return self.kubelets.handle(call)
+        return self.subresources.handle(call)
+
+    def count(self, call: Call, code: int) -> None:
+        self.metrics.count(call.verb, call.resource.plural, call.subresource or "", code)
+
+
+def create_app(rooms: Rooms) -> Flask:
     """The application of one server."""
-    app = Flask("apiserver", static_folder=None)
+    app = Flask("apiserver", static_folder=None, template_folder="ui/templates")
     app.url_map.strict_slashes = False
 
     def resource_call(path: str) -> Response:
-        return _answer(_call(verbs, request.environ))
+        return answer(rooms.handle(request.environ))
 
     for prefix in ("/api", "/apis"):
         rule = f"{prefix}/<path:path>"
-        app.add_url_rule(
-            rule, rule, resource_call, methods=METHODS, provide_automatic_options=False
-        )
+        app.add_url_rule(rule, rule, resource_call, methods=METHODS, provide_automatic_options=False)
         app.add_url_rule(rule, f"{rule} upgrade", resource_call, methods=["GET"], websocket=True,
                          provide_automatic_options=False)  # fmt: skip
-    _add_discovery(app)
-    _add_health(app, verbs)
-    app.register_error_handler(ApiError, _refused)
-    app.register_error_handler(404, lambda _error: _refused(ApiError(status.page_not_found())))
-    app.register_error_handler(
-        405, lambda _error: _refused(ApiError(status.method_not_allowed(None)))
-    )
-    app.register_error_handler(Exception, _failed)
+    _add_discovery(app, rooms.authenticator)
+    _add_health(app, rooms)
+    add_login(app, rooms.authenticator)
+    _add_page(app)
+    _add_refusals(app, rooms)
     return app
 
 
-def _call(verbs: Verbs, environ: dict[str, Any]) -> Reply:
-    user = authenticated(environ)
-    path = environ["PATH_INFO"]
-    documents = _discovery_document(path)
-    if documents is not None:
-        return documents
-    call = parse(environ["REQUEST_METHOD"], path, environ["QUERY_STRING"], user, environ)
-    reply: Reply = getattr(verbs, call.verb)(call)
-    for warning in call.warnings:
-        text = warning.replace("\\", "\\\\").replace('"', '\\"')
-        reply.headers.append(("Warning", f'299 - "{text}"'))
-    return reply
-
-
-def authenticated(environ: dict[str, Any]) -> User:
-    """Who asks; ApiError 401 for nobody."""
-    user = user_of_connection(environ["podium.connection"])
-    if user is None:
-        raise ApiError(status.unauthorized())
-    return user
-
-
-def _answer(reply: Reply) -> Response:
+def answer(reply: Reply) -> Response:
     response = Response(reply.body, reply.code, mimetype=reply.media_type)
     for name, value in reply.headers:
         response.headers.add(name, value)
     return response
 
 
-def _refused(error: ApiError) -> Response:
+def _add_page(app: Flask) -> None:
+    """The status page, if this installation has one."""
+    try:
+        from apiserver.ui import ui  # type: ignore[attr-defined, unused-ignore]
+    except ImportError:
+        return
+    app.register_blueprint(ui)
+
+
+# ---- refusals -------------------------------------------------------------------------------------
+
+
+def _add_refusals(app: Flask, rooms: Rooms) -> None:
+    def refused(error: ApiError) -> Response:
+        call = request.environ.get("podium.call")
+        if call is not None:
+            rooms.count(call, error.code)
+        return _refusal(error)
+
+    app.register_error_handler(ApiError, refused)
+    app.register_error_handler(404, lambda _error: _refusal(ApiError(status.page_not_found())))
+    app.register_error_handler(405, lambda _error: _refusal(ApiError(status.method_not_allowed(None))))
+    app.register_error_handler(BadRequestLine, lambda error: _refusal(ApiError(status.bad_request(str(error)))))
+    app.register_error_handler(SQLAlchemyError, _unreadable)
+    app.register_error_handler(Exception, _failed)
+
+
+def _refusal(error: ApiError) -> Response:
     headers = list(error.headers)
     retry = (error.body.get("details") or {}).get("retryAfterSeconds")
     if retry and not any(name == "Retry-After" for name, _ in headers):
         headers.append(("Retry-After", str(retry)))
-    return _answer(Reply(error.code, orjson.dumps(error.body), headers=headers))
+    return answer(Reply(error.code, orjson.dumps(error.body), headers=headers))
+
+
+def _unreadable(error: SQLAlchemyError) -> Response:
+    log.error("%s %s: cannot read the database: %s", request.method, request.path, error)
+    return _refusal(ApiError(status.internal_error(f"cannot read the database: {what_is_wrong(error)}")))
 
 
 def _failed(error: Exception) -> Response:
     """A fault of ours: logged whole, told briefly."""
     log.error("%s %s failed", request.method, request.path, exc_info=error)
-    return _refused(ApiError(status.internal_error(f"{type(error).__name__}: {error}")))
+    return _refusal(ApiError(status.internal_error(f"{type(error).__name__}: {error}")))
 
 
 # ---- discovery ------------------------------------------------------------------------------------
@@ -103,6 +160,8 @@ def _failed(error: Exception) -> Response:
 
 def _discovery_document(path: str) -> Reply | None:
     """/api/v1, /apis/G and /apis/G/V, when the path is one of them."""
+    if path.count("/") > 4:
+        return None
     parts = [part for part in path.split("/") if part]
     document = None
     if parts == ["api", "v1"]:
@@ -114,20 +173,21 @@ def _discovery_document(path: str) -> Reply | None:
     return Reply(200, orjson.dumps(document)) if document is not None else None
 
 
-def _add_discovery(app: Flask) -> None:
+def _add_discovery(app: Flask, authenticator: Authenticator) -> None:
     def root(is_core: bool) -> Response:
-        authenticated(request.environ)
+        authenticator.user(request.environ)
         if "as=APIGroupDiscoveryList" in request.environ.get("HTTP_ACCEPT", ""):
-            body = orjson.dumps(discovery.aggregated(is_core))
-            return _answer(Reply(200, body, AGGREGATED))
+            response = answer(Reply(200, orjson.dumps(discovery.aggregated(is_core))))
+            response.headers["Content-Type"] = AGGREGATED
+            return response
         document = discovery.api_versions() if is_core else discovery.api_group_list()
-        return _answer(Reply(200, orjson.dumps(document)))
+        return answer(Reply(200, orjson.dumps(document)))
 
     app.add_url_rule("/api", "api", lambda: root(True))
     app.add_url_rule("/apis", "apis", lambda: root(False))
 
     def document(path: str = "") -> Response:
-        authenticated(request.environ)
+        authenticator.user(request.environ)
         body = openapi.openapi_v3(path.strip("/")) if path else openapi.openapi_v3_index()
         if body is None:
             raise ApiError(status.page_not_found())
@@ -137,29 +197,37 @@ def _add_discovery(app: Flask) -> None:
     app.add_url_rule("/openapi/v3/<path:path>", "openapi_v3_group", document)
 
     def document_v2() -> Response:
-        authenticated(request.environ)
+        authenticator.user(request.environ)
         return _cached(openapi.openapi_v2())
 
     app.add_url_rule("/openapi/v2", "openapi_v2", document_v2)
 
 
 def _cached(body: bytes) -> Response:
-    response = _answer(Reply(200, body))
+    response = answer(Reply(200, body))
     response.add_etag()
-    return response.make_conditional(request)
+    response.make_conditional(request)
+    return response
 
 
-# ---- health and version ---------------------------------------------------------------------------
+# ---- health, version, metrics ---------------------------------------------------------------------
 
 
-def _add_health(app: Flask, verbs: Verbs) -> None:
+def _add_health(app: Flask, rooms: Rooms) -> None:
+    store, hub = rooms.verbs.store, rooms.verbs.hub
+
     def health() -> Response:
-        verbs.store.revisions()
+        store.revisions()
         return Response("ok", mimetype="text/plain")
+
+    def metrics() -> Response:
+        rooms.authenticator.user(request.environ)
+        connections = int(request.environ["podium.server"].connections())
+        text = rooms.metrics.text(watches=hub.count(), connections=connections, revision=hub.revision,
+                                  failed_writes=store.failed_writes)  # fmt: skip
+        return Response(text, mimetype="text/plain")
 
     for path in ("/healthz", "/livez", "/readyz"):
         app.add_url_rule(path, path, health)
-    app.add_url_rule("/version", "version", lambda: _answer(Reply(200, orjson.dumps(VERSION))))
-
-
-__all__ = ["ANONYMOUS", "create_app"]
+    app.add_url_rule("/version", "version", lambda: answer(Reply(200, orjson.dumps(VERSION))))
+    app.add_url_rule("/metrics", "metrics", metrics)

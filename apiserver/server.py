@@ -1,16 +1,22 @@
 """One API server: database, store, watches and the web server, put together and taken apart.
 
-Room apiserver; used by __main__.py and by tests. Runs in the thread that calls it (gevent's hub).
+Room apiserver; used by __main__.py and by tests. Runs in the thread that makes it (gevent's hub).
 """
 
 from __future__ import annotations
 
+from apiserver.authentication import Authenticator
+from apiserver.clock_jobs import ClockJobs
 from apiserver.cluster_file import ServerConfig
 from apiserver.database import open_database
 from apiserver.default_objects import create_default_objects
 from apiserver.http_server import HttpServer, server_context
-from apiserver.routes import create_app
+from apiserver.kubelet_proxy import KubeletProxy
+from apiserver.metrics import Metrics
+from apiserver.routes import Rooms, create_app
+from apiserver.sessions import Sessions
 from apiserver.storage import Store
+from apiserver.subresources import Subresources
 from apiserver.verbs import Verbs
 from apiserver.watch import WatchHub
 
@@ -24,10 +30,16 @@ class ApiServer:
         self.hub.begin(self.store.revisions()[0])
         self.verbs = Verbs(self.store, self.hub)
         pki = config.pki
-        context = server_context(
-            str(pki / "apiserver.crt"), str(pki / "apiserver.key"), str(pki / "ca.crt")
+        rooms = Rooms(
+            verbs=self.verbs,
+            subresources=Subresources(self.verbs),
+            kubelets=KubeletProxy(self.verbs, pki),
+            authenticator=Authenticator(Sessions((pki / "apiserver.key").read_bytes())),
+            metrics=Metrics(),
         )
-        self.http = HttpServer(config.host, config.port, create_app(self.verbs), context)
+        context = server_context(str(pki / "apiserver.crt"), str(pki / "apiserver.key"), str(pki / "ca.crt"))
+        self.http = HttpServer(config.host, config.port, create_app(rooms), context)
+        self.clock_jobs = ClockJobs(self.store)
 
     @property
     def port(self) -> int:
@@ -36,9 +48,11 @@ class ApiServer:
     def start(self) -> None:
         self.store.start()
         create_default_objects(self.store)
+        self.clock_jobs.start()
         self.http.start()
 
     def stop(self) -> None:
+        self.clock_jobs.stop()
         self.hub.end()
         self.http.stop()
         self.store.stop()

@@ -314,6 +314,16 @@ class Store:
         """From the log, in rv order, at most `size`. Raises Compacted."""
         return self._read_snapshot(lambda c: self._changes_after(c, resource, rv, upto, size))
 
+    def not_written_since(self, resource: str, rv: int, size: int) -> list[Record]:
+        """Objects whose last change is at or before `rv`, at most `size`."""
+        o = objects.c
+        query = (
+            select(o.namespace, o.name, o.uid, o.rv, o.created_rv, o.body)
+            .where(o.resource == resource, o.rv <= rv)
+            .limit(size)
+        )
+        return self._read_snapshot(lambda c: [Record(*row) for row in c.execute(query)])
+
     def _read_once(self, read: Callable[[Connection], T]) -> T:
         if self._is_embedded:
             return read(self._lookups)

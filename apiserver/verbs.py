@@ -346,6 +346,10 @@ class Verbs:
         is_delete = strategies.is_finished(resource, new)
         return self._store(resource, new, record, call.is_dry_run, is_delete)
 
+    def store_version(self, call: Call, new: Object, record: Record) -> Record:
+        """Store a version that the server itself has made. Raises Conflicted."""
+        return self._store(call.resource, new, record, call.is_dry_run)
+
     # ---- patch ------------------------------------------------------------------------------
 
     def patch(self, call: Call) -> Reply:

@@ -1,0 +1,95 @@
+"""What is due by the clock: events expire after an hour, the log is compacted. Room apiserver.
+
+Started by server.py. APScheduler's thread only says when; each job runs as a greenlet of the main
+thread and writes through the writer like everyone else.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+
+import gevent
+
+from apiserver.errors import ApiError, Conflicted
+from apiserver.storage import Store
+
+log = logging.getLogger("apiserver.clock")
+
+EVENT_LIFETIME_S = 3600  # since an event was last written, as in Kubernetes
+KEEP_LOG_S = 600  # a client that was away for less goes on with its watch
+NOTE_EVERY_S = 60
+COMPACT_EVERY_S = 300
+COMPACT_STEP = 2000  # revisions forgotten in one transaction, so that no writer waits long
+EXPIRE_STEP = 500  # events removed in one round
+START_AFTER_S = 10.0  # APScheduler's import must not slow down the start
+
+
+class ClockJobs:
+    """`start()` in the main thread; the jobs begin a little later."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._scheduler: object = None
+        self._last_noted = 0
+        self._starting: gevent.Greenlet | None = None
+
+    def start(self) -> None:
+        self._starting = gevent.spawn_later(START_AFTER_S, self._start)
+
+    def stop(self) -> None:
+        if self._starting is not None:
+            self._starting.kill()
+        stop = getattr(self._scheduler, "shutdown", None)
+        if stop is not None:
+            stop(wait=False)
+
+    def _start(self) -> None:
+        from apscheduler.schedulers.background import BackgroundScheduler
+
+        scheduler = BackgroundScheduler(timezone="UTC")
+        loop = gevent.get_hub().loop
+
+        def in_main_thread(job: Callable[[], None]) -> Callable[[], None]:
+            return lambda: loop.run_callback_threadsafe(gevent.spawn, _guarded, job)
+
+        scheduler.add_job(in_main_thread(self.note_moment), "interval", seconds=NOTE_EVERY_S)
+        scheduler.add_job(in_main_thread(self.expire_events), "interval", seconds=NOTE_EVERY_S)
+        scheduler.add_job(in_main_thread(self.compact), "interval", seconds=COMPACT_EVERY_S)
+        scheduler.start()
+        self._scheduler = scheduler
+
+    def note_moment(self) -> None:
+        """Remember the revision of now, if it has moved."""
+        rv, _ = self._store.revisions()
+        if rv != self._last_noted:
+            self._store.note_moment(int(time.time()))
+            self._last_noted = rv
+
+    def compact(self) -> None:
+        """Forget changes that are older than a watch may be behind."""
+        now = int(time.time())
+        wanted = self._store.revision_at(now - KEEP_LOG_S)
+        _, oldest = self._store.revisions()
+        while oldest < wanted:
+            oldest = min(oldest + COMPACT_STEP, wanted)
+            self._store.compact(oldest)
+        self._store.forget_moments(now - EVENT_LIFETIME_S - KEEP_LOG_S)
+
+    def expire_events(self) -> None:
+        """Remove events that nobody has written for an hour."""
+        upto = self._store.revision_at(int(time.time()) - EVENT_LIFETIME_S)
+        for record in self._store.not_written_since("events", upto, EXPIRE_STEP):
+            try:
+                self._store.write("events", record.object, record, is_delete=True)
+            except Conflicted:
+                continue  # it was written again just now
+
+
+def _guarded(job: Callable[[], None]) -> None:
+    """A failed round is told; the next one tries again."""
+    try:
+        job()
+    except ApiError as error:
+        log.warning("%s: %s", job.__name__, error)
