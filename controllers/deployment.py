@@ -219,8 +219,7 @@ class DeploymentController:
         self._recorder.event(deployment, "Warning", "ReplicaSetCreateError", message)
 
     def _sync_annotations(self, rollout: Rollout) -> None:
-        """The new ReplicaSet follows the Deployment's annotations and minReadySeconds; the
-        Deployment shows the new ReplicaSet's revision."""
+        """The new ReplicaSet follows the Deployment's annotations and minReadySeconds."""
         new, deployment = rollout.new, rollout.deployment
         if new is None:
             return
@@ -234,18 +233,6 @@ class DeploymentController:
             patch["spec"] = {"minReadySeconds": min_ready_s}
         if patch:
             self._patch_replicaset(rollout, new, patch)
-        self._show_revision(rollout)
-
-    def _show_revision(self, rollout: Rollout) -> None:
-        assert rollout.new is not None
-        revision = (rollout.new["metadata"].get("annotations") or {}).get(plan.REVISION)
-        about = rollout.deployment["metadata"]
-        if revision is None or (about.get("annotations") or {}).get(plan.REVISION) == revision:
-            return
-        patch = {"metadata": {"annotations": {plan.REVISION: revision}}}
-        written = self._client.patch(DEPLOYMENTS, about["name"], about["namespace"], patch)
-        if written["metadata"].get("generation") == about.get("generation"):
-            rollout.deployment = written
 
     # --- writing --------------------------------------------------------------------------------
 
@@ -286,7 +273,9 @@ class DeploymentController:
         if is_moving:
             progress.note_progress(deployment, new, rollout.owned, status, now)
         is_urgent = progress.conditions_differ(deployment.get("status") or {}, status)
-        again_s = self._status.write(rollout.key, deployment, status, is_urgent=is_urgent)
+        again_s = self._status.write(
+            rollout.key, deployment, status, annotations=_revision(new), is_urgent=is_urgent
+        )
         if again_s is not None:
             return again_s
         return progress.seconds_until_deadline(deployment, status, now)
@@ -336,6 +325,12 @@ class DeploymentController:
         deployment = self._deployment_of(rs) if rs else None
         if deployment is not None and not plan.is_rolling(deployment):
             self._enqueue(deployment)
+
+
+def _revision(new: Object | None) -> Object:
+    """A Deployment shows its new ReplicaSet's revision."""
+    found = (new["metadata"].get("annotations") or {}).get(plan.REVISION) if new else None
+    return {plan.REVISION: found} if found else {}
 
 
 def _has_ended(pod: Object) -> bool:

@@ -28,11 +28,20 @@ class StatusWriter:
         self._written: dict[str, Object] = {}
 
     def write(
-        self, key: str, obj: Object, status: Object, *, is_urgent: bool = False
+        self,
+        key: str,
+        obj: Object,
+        status: Object,
+        *,
+        annotations: Object | None = None,
+        is_urgent: bool = False,
     ) -> float | None:
-        """Write what differs from the object's status; None, or the seconds until the next try."""
-        changes = status_patch(self._latest(key, obj).get("status") or {}, status)
-        if not changes:
+        """Write what differs from the object's status; None, or the seconds until the next try.
+
+        `annotations` tell of what the controller has done, and so go with the status.
+        """
+        patch = self._patch(self._latest(key, obj), status, annotations or {})
+        if not patch:
             return None
         now = self._clock.monotonic()
         wait_s = self._written_at.get(key, now - PAUSE_S) + PAUSE_S - now
@@ -44,10 +53,19 @@ class StatusWriter:
             self._resource,
             meta["name"],
             meta.get("namespace"),
-            {"status": changes},
+            patch,
             subresource="status",
         )
         return None
+
+    @staticmethod
+    def _patch(latest: Object, status: Object, annotations: Object) -> Object:
+        changes = status_patch(latest.get("status") or {}, status)
+        patch: Object = {"status": changes} if changes else {}
+        found = latest["metadata"].get("annotations") or {}
+        if any(found.get(name) != value for name, value in annotations.items()):
+            patch["metadata"] = {"annotations": annotations}
+        return patch
 
     def _latest(self, key: str, cached: Object) -> Object:
         """The object as in the cache, or as we have written it if the cache does not know yet."""
