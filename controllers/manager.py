@@ -8,49 +8,66 @@ follow the cluster whether we lead or not, so that a successor starts with a war
 from __future__ import annotations
 
 import gc
-import importlib
-import importlib.util
 import json
 import logging
 import os
 import threading
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
+from controllers.deployment import DeploymentController
+from controllers.garbage_collector import GarbageCollector
+from controllers.namespace import NamespaceController
+from controllers.node_lifecycle import NodeLifecycleController
+from controllers.pod_garbage_collector import PodGarbageCollector
+from controllers.replicaset import ReplicaSetController
+from controllers.scheduler.scheduler import Scheduler
+from controllers.service_account import ServiceAccountController
+from controllers.taint_eviction import TaintEvictionController
 from podium.client.backoff import Backoff
 from podium.client.clock import Clock, SystemClock
 from podium.client.config import load_kubeconfig
 from podium.client.errors import ClientError
-from podium.client.event_recorder import EventRecorder
+from podium.client.event_recorder import EventRecorder, Recorder
 from podium.client.http import Client
 from podium.client.informer import InformerFactory
 from podium.client.lease import Lease
 
-# Module, class, and the identity it writes with.
-REGISTRY = (
-    ("controllers.deployment", "DeploymentController", "controllers"),
-    ("controllers.replicaset", "ReplicaSetController", "controllers"),
-    ("controllers.scheduler", "Scheduler", "scheduler"),
-    ("controllers.garbage_collector", "GarbageCollector", "controllers"),
-    ("controllers.namespace", "NamespaceController", "controllers"),
-    ("controllers.node_lifecycle", "NodeLifecycleController", "controllers"),
-    ("controllers.service_account", "ServiceAccountController", "controllers"),
-)
+
+class Controller(Protocol):
+    """One loop or a few. It looks through informers and writes through the client."""
+
+    name: str
+    component: str  # what its events say they come from
+
+    def __init__(
+        self, client: Client, informers: InformerFactory, recorder: Recorder, clock: Clock
+    ) -> None: ...
+
+    def start(self) -> None: ...
+
+    def stop(self) -> None: ...
+
+
+# What runs, by the identity that it writes with.
+REGISTRY: dict[str, tuple[type[Controller], ...]] = {
+    "controllers": (
+        DeploymentController,
+        ReplicaSetController,
+        GarbageCollector,
+        NamespaceController,
+        NodeLifecycleController,
+        PodGarbageCollector,
+        ServiceAccountController,
+        TaintEvictionController,
+    ),
+    "scheduler": (Scheduler,),
+}
 LEASE_NAME = "kube-controller-manager"
 LEASE_S, RENEW_S, CANDIDATE_RETRY_S = 15, 5.0, 1.0
 CONNECT_PATIENCE_S = 2.0
 
 _log = logging.getLogger("manager")
-
-
-class Controller(Protocol):
-    """What the registry names; built with (client, informers, recorder, clock)."""
-
-    name: str
-
-    def start(self) -> None: ...
-
-    def stop(self) -> None: ...
 
 
 class Manager:
@@ -68,8 +85,9 @@ class Manager:
             identity: EventRecorder(client, identity, clock=self._clock)
             for identity, client in self._clients.items()
         }
-        built = (self._build(*entry) for entry in REGISTRY)
-        self._controllers = [controller for controller in built if controller is not None]
+        self._controllers = [
+            self._build(kind, identity) for identity, kinds in REGISTRY.items() for kind in kinds
+        ]
         self._lease = Lease(
             self._clients["controllers"],
             LEASE_NAME,
@@ -150,23 +168,9 @@ class Manager:
 
     # --- building -------------------------------------------------------------------------------
 
-    def _build(self, module: str, class_name: str, identity: str) -> Controller | None:
-        made: Any = _find(module, class_name)
-        if made is None:
-            _log.warning("there is no %s.%s", module, class_name)
-            return None
-        recorder = self._recorders[identity].under(getattr(made, "component", made.name))
-        controller: Controller = made(
-            self._clients[identity], self._informers, recorder, self._clock
-        )
-        return controller
-
-
-def _find(module: str, class_name: str) -> Any:
-    """A controller's class; None if it is not there (yet)."""
-    if importlib.util.find_spec(module) is None:
-        return None
-    return getattr(importlib.import_module(module), class_name, None)
+    def _build(self, kind: type[Controller], identity: str) -> Controller:
+        recorder = self._recorders[identity].under(kind.component)
+        return kind(self._clients[identity], self._informers, recorder, self._clock)
 
 
 def _client(data_dir: Path, identity: str) -> Client:

@@ -1,0 +1,89 @@
+"""The controllers' process as a whole: `python -m controllers` beside the real API server."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support.api_server import (
+    ApiServerProcess,
+    await_ready,
+    run_component,
+    running_api_server,
+)
+from tests.support.builders import a_deployment, unstored
+from tests.support.waiting import eventually
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[ApiServerProcess]:
+    with running_api_server(tmp_path) as server:
+        yield server
+
+
+@pytest.fixture
+def manager(server: ApiServerProcess) -> Iterator[subprocess.Popen[bytes]]:
+    process = start_manager(server)
+    yield process
+    stop(process)
+
+
+def start_manager(server: ApiServerProcess) -> subprocess.Popen[bytes]:
+    read_fd, write_fd = os.pipe()
+    process = run_component("controllers", server.data_dir, write_fd)
+    os.close(write_fd)
+    await_ready(read_fd, process, server.data_dir / "controllers.log")
+    return process
+
+
+def stop(process: subprocess.Popen[bytes]) -> None:
+    if process.poll() is None:
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(5) == 0
+
+
+def replicas(server: ApiServerProcess, name: str) -> int:
+    deployment = server.client().get("deployments", name, "default")
+    return int(deployment["status"].get("replicas") or 0)
+
+
+def test_a_manager_that_is_killed_resumes_its_lease_at_once(
+    server: ApiServerProcess, manager: subprocess.Popen[bytes]
+) -> None:
+    client = server.client()
+    client.create("deployments", unstored(a_deployment("one", 2)))
+    eventually(lambda: replicas(server, "one") == 2)
+    manager.kill()
+    manager.wait()
+    client.create("deployments", unstored(a_deployment("two", 3)))
+    again = start_manager(server)
+    eventually(lambda: replicas(server, "two") == 3, timeout_s=5)
+    stop(again)
+    lease = client.get("leases", "kube-controller-manager", "kube-system")
+    assert lease["spec"]["leaseTransitions"] == 0
+    assert lease["spec"]["holderIdentity"] == ""  # released on SIGTERM
+
+
+@pytest.mark.usefixtures("manager")
+def test_a_rollout_goes_on_after_kill_9_of_the_server(server: ApiServerProcess) -> None:
+    client = server.client()
+    client.create("deployments", unstored(a_deployment("web", 20)))
+    server.kill()
+    server.start()
+    eventually(lambda: replicas(server, "web") == 20)
+    assert len(client.list("pods", "default")["items"]) == 20
+
+
+def test_a_manager_may_start_before_the_server(server: ApiServerProcess) -> None:
+    server.kill()
+    read_fd, write_fd = os.pipe()
+    process = run_component("controllers", server.data_dir, write_fd)
+    os.close(write_fd)
+    server.start()
+    await_ready(read_fd, process, server.data_dir / "controllers.log")
+    stop(process)
