@@ -1,8 +1,8 @@
 """What a container engine must offer the kubelet: a small Protocol in the shape of the CRI.
 
 The kubelet (threads, HTTP, Pods) talks to an engine only through `Runtime`. Podium's own engine is
-`kubelet.runtime.client.PodiumRuntime`; `tests/support/fake_runtime.py` is the fake one, and the same
-contract tests run against both. All times are seconds since the epoch (float), all sizes bytes.
+`kubelet.runtime.client.PodiumRuntime`; `tests/support/fake_runtime.py` is the fake one, and the
+same contract tests run against both. Times are seconds since the epoch (float), sizes bytes.
 
 Terms: a *sandbox* is what containers of one Pod share (network, IPC and UTS namespaces, a cgroup
 parent, a shim process); a *container* is one PID 1 in its own PID, mount and cgroup namespaces.
@@ -161,10 +161,10 @@ class Runtime(Protocol):
 
     def run_pod_sandbox(self, config: SandboxConfig) -> SandboxStatus: ...
     def stop_pod_sandbox(self, sandbox_id: str) -> None:
-        """Kill every container left in it and end the shim; the record stays listed as not_ready."""
+        """Kill every container left in it and end the shim; it stays listed as not_ready."""
 
     def remove_pod_sandbox(self, sandbox_id: str) -> None:
-        """Stop it if need be, then remove cgroups, mounts, files: everything that was made for it."""
+        """Stop it if need be, then remove all that was made for it: cgroups, mounts, files."""
 
     def list_pod_sandboxes(self) -> list[SandboxStatus]: ...
     def create_container(self, sandbox_id: str, config: ContainerConfig) -> str:
@@ -182,8 +182,14 @@ class Runtime(Protocol):
     def list_containers(self, sandbox_id: str | None = None) -> list[ContainerStatus]: ...
     def container_status(self, container_id: str) -> ContainerStatus: ...
     def exec(
-        self, container_id: str, argv: list[str], *, stdin_fd: int | None = None,
-        stdout_fd: int | None = None, stderr_fd: int | None = None, tty: bool = False,
+        self,
+        container_id: str,
+        argv: list[str],
+        *,
+        stdin_fd: int | None = None,
+        stdout_fd: int | None = None,
+        stderr_fd: int | None = None,
+        tty: bool = False,
     ) -> ExecSession:
         """Start argv with those fds as 0, 1, 2 (None = /dev/null). With tty, stdin_fd is one end of
         a socketpair that carries the terminal both ways. Raises CommandNotFound or

@@ -1,0 +1,87 @@
+"""cgroup v2: one tree for all controllers (kernel: Documentation/admin-guide/cgroup-v2.rst)."""
+
+from __future__ import annotations
+
+import os
+
+from kubelet.runtime.cgroups.hierarchy import Hierarchy, read, read_keyed, write
+from kubelet.runtime.protocol import Resources
+
+
+class HierarchyV2(Hierarchy):
+    """The unified tree.
+
+    A controller works in a cgroup only if every ancestor hands it down in
+    `cgroup.subtree_control`. systemd may change the root's, but the kernel refuses to take back a
+    controller that a child hands on, and ours do.
+    """
+
+    def create(self, path: str, *, is_leaf: bool) -> None:
+        directory = self.directory(path)
+        try:
+            os.mkdir(directory)
+        except FileNotFoundError:
+            self.create(os.path.dirname(path), is_leaf=False)
+            os.mkdir(directory)
+        except FileExistsError:
+            pass
+        if not os.path.exists(f"{directory}/pids.max") and "pids" in self.controllers:
+            self._hand_down_from_the_top(path)
+        if is_leaf:
+            self._kill_as_one(directory)
+        else:
+            self._hand_down(directory)
+
+    def _hand_down_from_the_top(self, path: str) -> None:
+        parts = os.path.dirname(path).split("/") if "/" in path else []
+        for depth in range(len(parts) + 1):
+            self._hand_down(self.directory("/".join(parts[:depth])).rstrip("/"))
+
+    def _hand_down(self, directory: str) -> None:
+        write(
+            f"{directory}/cgroup.subtree_control",
+            " ".join(f"+{name}" for name in sorted(self.controllers)),
+        )
+
+    def _kill_as_one(self, directory: str) -> None:
+        """For want of memory a container ends as a whole, as Kubernetes has it since 1.28."""
+        group_file = f"{directory}/memory.oom.group"
+        if os.path.exists(group_file):
+            write(group_file, "1")
+
+    def apply(self, path: str, resources: Resources) -> None:
+        directory = self.directory(path)
+        if resources.cpu_shares:
+            write(f"{directory}/cpu.weight", str(cpu_weight(resources.cpu_shares)))
+        if resources.cpu_quota_us:
+            value = f"{resources.cpu_quota_us} {resources.cpu_period_us}"
+            write(f"{directory}/cpu.max", value)
+        if resources.memory_bytes:
+            write(f"{directory}/memory.max", str(resources.memory_bytes))
+            swap = f"{directory}/memory.swap.max"
+            if os.path.exists(swap):  # a kernel without swap accounting has no such file
+                write(swap, "0")
+        if resources.pids:
+            write(f"{directory}/pids.max", str(resources.pids))
+
+    def cpu_usage_ns(self, path: str) -> int:
+        return read_keyed(f"{self.directory(path)}/cpu.stat", "usage_usec") * 1000
+
+    def memory_bytes(self, path: str) -> tuple[int, int]:
+        directory = self.directory(path)
+        usage = int(read(f"{directory}/memory.current"))
+        return usage, read_keyed(f"{directory}/memory.stat", "inactive_file")
+
+    def oom_kills(self, path: str) -> int:
+        return read_keyed(f"{self.directory(path)}/memory.events", "oom_kill")
+
+    def end_forking(self, path: str) -> None:
+        """Kills at once what is in it and below (since Linux 5.14); new forks die with it."""
+        file = f"{self.directory(path)}/cgroup.kill"
+        if os.path.exists(file):
+            write(file, "1")
+
+
+def cpu_weight(shares: int) -> int:
+    """v1's scale 2…262144 on v2's scale 1…10000, converted as the OCI runtimes do."""
+    return 1 + (max(2, min(shares, 262_144)) - 2) * 9999 // 262_142

@@ -1,0 +1,242 @@
+"""From clone to exec: what a new process does to become a container, or to join one.
+
+Runs in the container child, a fork of the shim that never returns. It talks to the shim over one
+socket, closed by the exec itself: "ready" (the root is made), then "go" comes, then either the end
+of the file (the command runs) or "error <kind> <message>". A terminal's master end travels with
+"ready" (or "tty", for an exec).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import resource
+import signal
+import socket
+import stat
+import termios
+from dataclasses import dataclass
+from typing import NoReturn
+
+from kubelet.runtime import capabilities, rootfs, syscalls
+from kubelet.runtime.errors import CommandNotExecutable, CommandNotFound, RuntimeFailure
+from kubelet.runtime.rootfs import RootPlan
+
+READY, GO, TTY = b"ready", b"go", b"tty"
+MESSAGE_MAX_BYTES = 8192
+_DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+_MAX_FD = 1 << 30
+# By Python, by the shim, by whoever started the launcher; a command must not inherit that.
+_IGNORED_BY_US = (
+    signal.SIGPIPE, signal.SIGXFSZ, signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT,
+    signal.SIGCHLD, signal.SIGUSR1, signal.SIGUSR2,
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class ProcessPlan:
+    """Who the process is and what it runs."""
+
+    argv: tuple[str, ...]
+    env: dict[str, str]
+    cwd: str
+    uid: int
+    gid: int
+    groups: tuple[int, ...]
+    capability_mask: int
+    no_new_privileges: bool
+    seccomp_program: bytes  # empty = none
+    oom_score_adj: int
+    tty: bool
+
+
+def become_container(
+    control: int,
+    stdio: tuple[int, int, int],
+    procs_files: list[str],
+    root: RootPlan,
+    plan: ProcessPlan,
+) -> NoReturn:
+    """The container's first process: make its world, wait for "go", exec."""
+    with _reporting(control):
+        syscalls.prctl(syscalls.PR_SET_PDEATHSIG, signal.SIGKILL)  # no container without its shim
+        _take_stdio(control, stdio)
+        _join_cgroups(procs_files)
+        syscalls.unshare(syscalls.CLONE_NEWCGROUP)
+        os.setsid()
+        rootfs.enter(root)
+        terminal = [_open_terminal(plan.uid, with_console=True)] if plan.tty else []
+        _prepare(plan)
+        with socket.socket(fileno=os.dup(control)) as channel:
+            socket.send_fds(channel, [READY], terminal)
+            for fd in terminal:
+                os.close(fd)
+            if channel.recv(len(GO)) != GO:
+                os._exit(0)  # the shim has gone
+        _exec(plan)
+
+
+def join_container(
+    control: int, stdio: tuple[int, int, int], procs_files: list[str], pidfd: int, plan: ProcessPlan
+) -> NoReturn:
+    """One more process in a running container. It is in its PID namespace already."""
+    with _reporting(control):
+        _take_stdio(control, stdio, keep=pidfd)
+        _join_cgroups(procs_files)
+        os.setsid()
+        syscalls.setns(pidfd, syscalls.CLONE_NEWNS | syscalls.CLONE_NEWCGROUP)
+        os.close(pidfd)
+        if plan.tty:
+            master = _open_terminal(plan.uid, with_console=False)
+            with socket.socket(fileno=os.dup(control)) as channel:
+                socket.send_fds(channel, [TTY], [master])
+            os.close(master)
+        _prepare(plan)
+        _exec(plan)
+
+
+class _reporting:  # reads as a statement: `with _reporting(control): …`
+    """Whatever goes wrong is told to the shim; nothing gets out of the block alive."""
+
+    def __init__(self, control: int) -> None:
+        self.control = control
+
+    def __enter__(self) -> None: ...
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> NoReturn:
+        try:
+            name = type(error).__name__ if isinstance(error, RuntimeFailure) else "RuntimeFailure"
+            text = f"error {name} {_describe(error)}"
+            os.write(self.control, text.encode(errors="replace")[:MESSAGE_MAX_BYTES])
+        finally:
+            os._exit(1)
+
+
+def _describe(error: BaseException | None) -> str:
+    """`mount overlay "/x": no such file or directory`."""
+    if isinstance(error, OSError) and error.strerror:
+        call, _, reason = error.strerror.rpartition(": ")
+        words = [word for word in (call, f'"{error.filename}"' if error.filename else "") if word]
+        return f"{' '.join(words)}: {reason.lower()}" if words else reason.lower()
+    return str(error) if isinstance(error, RuntimeFailure) else f"{type(error).__name__}: {error}"
+
+
+def _reason(error: OSError) -> str:
+    return (error.strerror or str(error)).lower()
+
+
+def _take_stdio(control: int, stdio: tuple[int, int, int], keep: int = -1) -> None:
+    """0, 1, 2 become `stdio`; all else but `control` and `keep` is closed."""
+    moved = [fcntl.fcntl(fd, fcntl.F_DUPFD, 3) for fd in stdio]
+    for number, fd in enumerate(moved):
+        os.dup2(fd, number)
+    start = 3
+    for kept in sorted(fd for fd in (control, keep) if fd >= 0):
+        os.closerange(start, kept)
+        start = kept + 1
+    os.closerange(start, _MAX_FD)
+
+
+def _join_cgroups(procs_files: list[str]) -> None:
+    for path in procs_files:
+        fd = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
+        try:
+            os.write(fd, b"0")
+        finally:
+            os.close(fd)
+
+
+def _open_terminal(uid: int, *, with_console: bool) -> int:
+    """A terminal of the container's own /dev/pts as 0, 1, 2 and controlling; its master's fd."""
+    master, slave = os.openpty()
+    os.fchown(slave, uid, -1)
+    fcntl.ioctl(slave, termios.TIOCSCTTY, 0)
+    if with_console:
+        os.close(os.open("/dev/console", os.O_CREAT | os.O_WRONLY | os.O_CLOEXEC, 0o620))
+        tree_fd = syscalls.open_tree(os.ttyname(slave))
+        syscalls.move_mount(tree_fd, "/dev/console")
+        os.close(tree_fd)
+    for number in (0, 1, 2):
+        os.dup2(slave, number)
+    os.close(slave)
+    return master
+
+
+def _prepare(plan: ProcessPlan) -> None:
+    """What needs root or /proc, and can be done before the command is known to be wanted."""
+    with contextlib.suppress(OSError):  # a kernel without keyrings has none to leave
+        syscalls.join_new_session_keyring()
+    with contextlib.suppress(OSError):  # the launcher has said whether this host lets us
+        _write_oom_score(plan.oom_score_adj)
+    resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))
+
+
+def _write_oom_score(value: int) -> None:
+    fd = os.open("/proc/self/oom_score_adj", os.O_WRONLY | os.O_CLOEXEC)
+    try:
+        os.write(fd, str(value).encode())
+    finally:
+        os.close(fd)
+
+
+def _exec(plan: ProcessPlan) -> NoReturn:
+    for number in _IGNORED_BY_US:
+        signal.signal(number, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())
+    os.umask(0o022)
+    _drop_privileges(plan)
+    try:
+        os.chdir(plan.cwd)
+    except OSError as error:
+        raise RuntimeFailure(f'chdir "{plan.cwd}": {_reason(error)}') from None
+    path = find_executable(plan.argv[0], plan.env)
+    try:
+        os.execve(path, list(plan.argv), plan.env)
+    except FileNotFoundError:
+        raise CommandNotFound(f"exec {path}: its interpreter was not found") from None
+    except OSError as error:
+        raise CommandNotExecutable(f"exec {path}: {_reason(error)}") from None
+
+
+def _drop_privileges(plan: ProcessPlan) -> None:
+    """Filter, bounding set, groups, user, capabilities: each needs what the next one drops."""
+    if plan.no_new_privileges:
+        syscalls.prctl(syscalls.PR_SET_NO_NEW_PRIVS, 1)
+    if plan.seccomp_program:
+        syscalls.set_seccomp_filter(plan.seccomp_program)
+    for number in range(len(capabilities.NAMES)):
+        if not plan.capability_mask >> number & 1:
+            with contextlib.suppress(OSError):  # EINVAL: an older kernel without that capability
+                syscalls.prctl(syscalls.PR_CAPBSET_DROP, number)
+    os.setgroups(plan.groups)
+    os.setresgid(plan.gid, plan.gid, plan.gid)
+    os.setresuid(plan.uid, plan.uid, plan.uid)
+    syscalls.capset(plan.capability_mask if plan.uid == 0 else 0)
+    syscalls.prctl(syscalls.PR_SET_PDEATHSIG, signal.SIGKILL)  # changing the user clears it
+
+
+def find_executable(name: str, env: dict[str, str]) -> str:
+    """Where `name` is in this root; the messages are those that runc made known."""
+    if "/" in name:
+        return _check_executable(name)
+    for directory in env.get("PATH", _DEFAULT_PATH).split(":"):
+        candidate = f"{directory or '.'}/{name}"
+        if os.path.isfile(candidate) and os.access(candidate, os.X_OK):
+            return candidate
+    raise CommandNotFound(f'exec: "{name}": executable file not found in $PATH')
+
+
+def _check_executable(path: str) -> str:
+    try:
+        status = os.stat(path)
+    except (FileNotFoundError, NotADirectoryError):
+        raise CommandNotFound(f'exec: "{path}": stat {path}: no such file or directory') from None
+    except OSError as error:
+        message = f'exec: "{path}": stat {path}: {_reason(error)}'
+        raise CommandNotExecutable(message) from None
+    if stat.S_ISDIR(status.st_mode):
+        raise CommandNotExecutable(f'exec: "{path}": is a directory')
+    if not os.access(path, os.X_OK):
+        raise CommandNotExecutable(f'exec: "{path}": permission denied')
+    return path

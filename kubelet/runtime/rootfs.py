@@ -1,0 +1,229 @@
+"""What a container sees as its file system. Runs in the container child's own mount namespace.
+
+The order is what makes it safe: sources are taken from the host first (`open_tree`), then the root
+is changed and the host's tree dropped, and only then is anything mounted *into* the container. So
+every target path is looked up inside the container's own root, and no symbolic link in an image or
+a volume can lead out of it. (`man 2 pivot_root`, `man 2 open_tree`; paths as in the OCI runtime
+specification, config-linux.md, and its reference defaults.)
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import stat
+from dataclasses import dataclass
+
+from kubelet.runtime import syscalls
+from kubelet.runtime.protocol import Mount
+from kubelet.runtime.syscalls import (
+    MNT_DETACH,
+    MS_NODEV,
+    MS_NOEXEC,
+    MS_NOSUID,
+    MS_RDONLY,
+    MS_STRICTATIME,
+)
+
+_NODES = (
+    ("null", 1, 3),
+    ("zero", 1, 5),
+    ("full", 1, 7),
+    ("random", 1, 8),
+    ("urandom", 1, 9),
+    ("tty", 5, 0),
+)
+_DEV_LINKS = {
+    "fd": "/proc/self/fd",
+    "stdin": "/proc/self/fd/0",
+    "stdout": "/proc/self/fd/1",
+    "stderr": "/proc/self/fd/2",
+    "core": "/proc/kcore",
+    "ptmx": "pts/ptmx",
+}
+_MASKED = (
+    "/proc/acpi", "/proc/asound", "/proc/interrupts", "/proc/kcore", "/proc/keys",
+    "/proc/latency_stats", "/proc/sched_debug", "/proc/scsi", "/proc/timer_list",
+    "/proc/timer_stats", "/sys/devices/virtual/powercap", "/sys/firmware",
+)  # fmt: skip
+_READONLY = ("/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger")
+_TTY_GID = 5  # Debian's and everybody's group "tty"
+
+
+@dataclass(frozen=True)
+class CgroupView:
+    """One mount below /sys/fs/cgroup: v1 `("cpu", "cgroup", "cpu")`, v2 `("", "cgroup2", "")`."""
+
+    directory: str
+    kind: str
+    options: str
+
+
+@dataclass(frozen=True)
+class RootPlan:
+    """Everything needed to make the root; all paths are the host's, targets the container's."""
+
+    directory: str  # holds upper, work and rootfs
+    lower_dirs: tuple[str, ...]  # lowest first
+    mounts: tuple[Mount, ...]
+    shm_dir: str  # shared by the containers of a sandbox
+    cgroup_views: tuple[CgroupView, ...]
+    cwd: str
+    readonly: bool
+    privileged: bool
+
+
+@dataclass(frozen=True)
+class _Source:
+    tree_fd: int
+    target: str
+    is_dir: bool
+
+
+def make_directories(directory: str) -> None:
+    """What an overlay needs; the rest of this module runs in the child."""
+    for name in ("upper", "work", "rootfs"):
+        os.mkdir(f"{directory}/{name}")
+
+
+def enter(plan: RootPlan) -> None:
+    """Make the root and be in it: afterwards "/" is the container's and the host's is gone."""
+    os.umask(0)
+    syscalls.set_propagation_private()
+    _mount_overlay(plan)
+    sources = [_take(mount) for mount in plan.mounts]
+    shm = _take(Mount(plan.shm_dir, "/dev/shm"))
+    host_devices = _list_host_devices() if plan.privileged else []
+    _pivot(f"{plan.directory}/rootfs")
+    _mount_proc_and_sys(plan)
+    _mount_dev(shm, host_devices)
+    for source in sources:
+        _attach(source)
+    if not plan.privileged:
+        _protect_paths()
+    _make_directory(plan.cwd)
+    if plan.readonly:
+        syscalls.remount_readonly("/")
+
+
+def _mount_overlay(plan: RootPlan) -> None:
+    """`volatile`: nothing in a container's layer outlives it, so unmounting need not sync the disk.
+
+    Layers are named by descriptors: a path may hold ':' or ',', and many long ones do not fit into
+    the page that mount(2) takes.
+    """
+    flags = os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC
+    layers = [os.open(path, flags) for path in reversed(plan.lower_dirs)]
+    upper = os.open(f"{plan.directory}/upper", flags)
+    work = os.open(f"{plan.directory}/work", flags)
+    lower = ":".join(f"/proc/self/fd/{fd}" for fd in layers)
+    ours = f"upperdir=/proc/self/fd/{upper},workdir=/proc/self/fd/{work}"
+    data = f"lowerdir={lower},{ours},volatile"
+    syscalls.mount("overlay", f"{plan.directory}/rootfs", "overlay", 0, data)
+    for fd in (*layers, upper, work):
+        os.close(fd)
+
+
+def _take(mount: Mount) -> _Source:
+    tree_fd = syscalls.open_tree(mount.source)
+    if mount.readonly:
+        syscalls.make_readonly(tree_fd)
+    return _Source(tree_fd, mount.target, stat.S_ISDIR(os.fstat(tree_fd).st_mode))
+
+
+def _attach(source: _Source) -> None:
+    target = os.path.realpath(source.target)
+    if source.is_dir:
+        _make_directory(target)
+    elif not os.path.exists(target):
+        _make_directory(os.path.dirname(target))
+        os.close(os.open(target, os.O_CREAT | os.O_WRONLY | os.O_CLOEXEC, 0o644))
+    syscalls.move_mount(source.tree_fd, target)
+    os.close(source.tree_fd)
+
+
+def _make_directory(path: str) -> None:
+    if not os.path.isdir(path):
+        os.umask(0o022)
+        os.makedirs(path, exist_ok=True)
+        os.umask(0)
+
+
+def _pivot(new_root: str) -> None:
+    """Both arguments "." stack the old root upon the new one, from where it is let go."""
+    os.chdir(new_root)
+    syscalls.pivot_root(".", ".")
+    syscalls.umount(".", MNT_DETACH)
+    os.chdir("/")
+
+
+def _mount_proc_and_sys(plan: RootPlan) -> None:
+    for path in ("/proc", "/sys"):
+        _make_directory(path)
+    quiet = MS_NOSUID | MS_NODEV | MS_NOEXEC
+    unless_privileged = 0 if plan.privileged else MS_RDONLY
+    syscalls.mount("proc", "/proc", "proc", quiet)
+    syscalls.mount("sysfs", "/sys", "sysfs", quiet | unless_privileged)
+    if any(view.directory for view in plan.cgroup_views):
+        syscalls.mount("tmpfs", "/sys/fs/cgroup", "tmpfs", quiet, "mode=755")
+    for view in plan.cgroup_views:
+        target = f"/sys/fs/cgroup/{view.directory}".rstrip("/")
+        if view.directory:
+            os.mkdir(target, 0o755)
+        syscalls.mount("cgroup", target, view.kind, quiet | unless_privileged, view.options)
+    if not plan.privileged:
+        syscalls.remount_readonly("/sys/fs/cgroup")
+
+
+def _mount_dev(shm: _Source, host_devices: list[tuple[str, int, int]]) -> None:
+    _make_directory("/dev")
+    data = "mode=755,size=65536k"
+    syscalls.mount("tmpfs", "/dev", "tmpfs", MS_NOSUID | MS_STRICTATIME, data)
+    for name, major, minor in _NODES:
+        os.mknod(f"/dev/{name}", stat.S_IFCHR | 0o666, os.makedev(major, minor))
+    for name, target in _DEV_LINKS.items():
+        os.symlink(target, f"/dev/{name}")
+    for name in ("pts", "shm", "mqueue"):
+        os.mkdir(f"/dev/{name}", 0o755)
+    pts = f"newinstance,ptmxmode=0666,mode=0620,gid={_TTY_GID}"
+    syscalls.mount("devpts", "/dev/pts", "devpts", MS_NOSUID | MS_NOEXEC, pts)
+    syscalls.mount("mqueue", "/dev/mqueue", "mqueue", MS_NOSUID | MS_NODEV | MS_NOEXEC)
+    _attach(shm)
+    for name, mode, device in host_devices:
+        with contextlib.suppress(FileExistsError):
+            os.makedirs(os.path.dirname(f"/dev/{name}"), exist_ok=True)
+            os.mknod(f"/dev/{name}", mode, device)
+
+
+def _list_host_devices() -> list[tuple[str, int, int]]:
+    """(path below /dev, mode, device number) of the host's nodes, for a privileged container."""
+    found = []
+    for directory, names, files in os.walk("/dev"):
+        names[:] = [name for name in names if name not in ("pts", "shm", "mqueue")]
+        for name in files:
+            path = f"{directory}/{name}"
+            status = os.lstat(path)
+            if stat.S_ISCHR(status.st_mode) or stat.S_ISBLK(status.st_mode):
+                found.append((path.removeprefix("/dev/"), status.st_mode, status.st_rdev))
+    return found
+
+
+def _protect_paths() -> None:
+    for path in _READONLY:
+        with contextlib.suppress(FileNotFoundError):
+            tree_fd = syscalls.open_tree(path)
+            syscalls.make_readonly(tree_fd)
+            syscalls.move_mount(tree_fd, path)
+            os.close(tree_fd)
+    for path in _MASKED:
+        with contextlib.suppress(FileNotFoundError):
+            _mask(path)
+
+
+def _mask(path: str) -> None:
+    if stat.S_ISDIR(os.stat(path).st_mode):
+        syscalls.mount("tmpfs", path, "tmpfs", MS_RDONLY)
+        return
+    tree_fd = syscalls.open_tree("/dev/null")
+    syscalls.move_mount(tree_fd, path)
+    os.close(tree_fd)

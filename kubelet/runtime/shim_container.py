@@ -1,0 +1,456 @@
+"""One container's life, seen from the shim that is its parent.
+
+create: cgroup, directories, clone → the child makes the root, says "ready", waits
+start:  "go" → the child execs (its socket closes) or says why it could not
+end:    waitpid says so → rest of the output, OOM or not, record, event
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import socket
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+from kubelet.runtime import capabilities, container_child, errors, messages, rootfs, syscalls
+from kubelet.runtime.cgroups import Cgroups
+from kubelet.runtime.container_child import GO, MESSAGE_MAX_BYTES, READY, ProcessPlan
+from kubelet.runtime.errors import ContainerNotRunning, RuntimeFailure
+from kubelet.runtime.event_loop import EventLoop, Timer
+from kubelet.runtime.host_image import HostImage
+from kubelet.runtime.layout import Layout, write_record
+from kubelet.runtime.log_file import HOLD_S, LogFile
+from kubelet.runtime.protocol import ContainerConfig, ContainerStatus, EventKind, Mount
+from kubelet.runtime.rootfs import CgroupView, RootPlan
+from kubelet.runtime.terminal import Relay, set_size
+
+READ_BYTES = 65_536
+_EXIT_CODES = {"CommandNotFound": 127, "CommandNotExecutable": 126}
+_COULD_NOT_START = 128
+
+Done = Callable[[Exception | None], None]
+
+
+@dataclass(frozen=True)
+class Host:
+    """What the launcher found out once; every shim inherits it."""
+
+    layout: Layout
+    cgroups: Cgroups
+    image: HostImage
+    cgroup_views: tuple[CgroupView, ...]
+    permitted_mask: int  # no process can have more capabilities than the launcher itself
+    seccomp_program: bytes
+    null_fd: int
+
+
+class Owner(Protocol):
+    """The shim, as its containers see it."""
+
+    host: Host
+    loop: EventLoop
+    sandbox_id: str
+    shm_dir: str
+
+    def publish(self, kind: EventKind, status: ContainerStatus) -> None: ...
+
+
+class Container:
+    def __init__(
+        self, owner: Owner, container_id: str, config: ContainerConfig, cgroup: str
+    ) -> None:
+        self.owner, self.config, self.cgroup = owner, config, cgroup
+        layout = owner.host.layout
+        self.directory = layout.container(owner.sandbox_id, container_id)
+        self.status = ContainerStatus(
+            id=container_id, sandbox_id=owner.sandbox_id, name=config.name, attempt=config.attempt,
+            state="created", pid=0, created_at=time.time(), started_at=0.0, finished_at=0.0,
+            exit_code=0, reason="", message="", log_path=config.log_path, labels=config.labels,
+        )  # fmt: skip
+        self.pid = 0  # 0 = no process (any more)
+        self._plan = self._process_plan()
+        self._log = LogFile(config.log_path)
+        self._flush_timer: Timer | None = None
+        self._streams: dict[int, str] = {}  # our ends of stdout and stderr
+        self._stdin = self._terminal = -1
+        self._control: socket.socket | None = None
+        self._failure: tuple[str, str] | None = None  # kind and message from the child
+        self._is_ready = False
+        self._on_ready: list[Done] = []
+        self._on_started: list[Done] = []
+        self._on_ended: list[Done] = []
+
+    @property
+    def id(self) -> str:
+        return self.status.id
+
+    @property
+    def is_made(self) -> bool:
+        """Its root was made: from then on it has a record and is listed."""
+        return self._is_ready
+
+    def _process_plan(self) -> ProcessPlan:
+        config, host = self.config, self.owner.host
+        mask = capabilities.ALL if config.privileged else capabilities.mask_of(config.capabilities)
+        if not config.privileged and not host.cgroups.controls_devices:
+            mask &= ~capabilities.MKNOD  # nothing else would keep it from the host's disks
+        return ProcessPlan(
+            argv=tuple(config.argv), env=config.env, cwd=config.cwd or "/", uid=config.uid,
+            gid=config.gid, groups=tuple(config.groups),
+            capability_mask=mask & host.permitted_mask,
+            no_new_privileges=config.no_new_privileges,
+            seccomp_program=b"" if config.privileged else host.seccomp_program,
+            oom_score_adj=config.oom_score_adj, tty=config.tty,
+        )  # fmt: skip
+
+    def _root_plan(self) -> RootPlan:
+        config, host = self.config, self.owner.host
+        binds = () if config.lower_dirs else host.image.readonly_binds
+        return RootPlan(
+            directory=self.directory,
+            lower_dirs=tuple(config.lower_dirs) or (host.image.lower_dir,),
+            mounts=(*(Mount(path, path, readonly=True) for path in binds), *config.mounts),
+            shm_dir=self.owner.shm_dir, cgroup_views=host.cgroup_views, cwd=self._plan.cwd,
+            readonly=config.readonly_rootfs, privileged=config.privileged,
+        )  # fmt: skip
+
+    # Create
+
+    def create(self, done: Done) -> None:
+        """`done` comes when the root is made; on failure nothing is left but the directory."""
+        cgroups = self.owner.host.cgroups
+        os.makedirs(self.directory)
+        rootfs.make_directories(self.directory)
+        self._log.open()
+        cgroups.create_leaf(self.cgroup, self.config.resources, all_devices=self.config.privileged)
+        self._on_ready.append(done)
+        self._spawn()
+
+    def _spawn(self) -> None:
+        """Clone; the child's ends of everything are closed here again."""
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        stdin, self._stdin = self._stdin_pipe()
+        streams: list[int] = []
+        for name in ("stdout", "stderr") if not self.config.tty else ():
+            reader, writer = os.pipe()
+            os.fchown(writer, self.config.uid, self.config.gid)  # it may open /dev/stdout anew
+            self._streams[reader] = name
+            streams.append(writer)
+        null = self.owner.host.null_fd
+        stdio = (stdin, streams[0], streams[1]) if streams else (null, null, null)
+        procs = self.owner.host.cgroups.procs_files(self.cgroup, all_devices=self.config.privileged)
+        root = self._root_plan()
+        flags = syscalls.CLONE_NEWNS | (0 if self.config.host_pid else syscalls.CLONE_NEWPID)
+        self.pid = syscalls.clone(flags)
+        if self.pid == 0:
+            container_child.become_container(theirs.fileno(), stdio, procs, root, self._plan)
+        theirs.close()
+        for fd in {stdin, *streams} - {null}:
+            os.close(fd)
+        for fd in self._streams:
+            self._watch_stream(fd)
+        self._control = ours
+        self.owner.loop.watch(ours.fileno(), self._on_control)
+
+    def _stdin_pipe(self) -> tuple[int, int]:
+        """(the child's end, ours): ours stays open and silent, so that a reader waits, not ends."""
+        if self.config.stdin and not self.config.tty:
+            return os.pipe()
+        return self.owner.host.null_fd, -1
+
+    def _on_control(self) -> None:
+        """The child says something, or has exec'ed, or has died."""
+        assert self._control is not None
+        data, fds, _flags, _address = socket.recv_fds(self._control, MESSAGE_MAX_BYTES, 1)
+        if data == READY:
+            self._become_ready(fds)
+        elif data.startswith(b"error "):
+            _, kind, text = data.decode(errors="replace").split(" ", 2)
+            self._failure = (kind, text)
+        else:
+            self._close_control()
+            if self._is_ready and not self._failure and self.status.state == "created":
+                self._become_running()
+
+    def _become_ready(self, fds: list[int]) -> None:
+        self._is_ready = True
+        if fds:
+            self._terminal = fds[0]
+            os.set_inheritable(self._terminal, False)
+            set_size(self._terminal, 80, 24)
+            self._streams[self._terminal] = "stdout"
+            self._watch_stream(self._terminal)
+        self._record(replace(self.status, pid=self.pid))
+        _settle(self._on_ready)
+
+    # Start
+
+    def start(self, done: Done) -> None:
+        """Let it exec; `done` comes when it runs, or has ended because it could not."""
+        if self.status.state != "created" or not self._control:
+            done(None)
+            return
+        self._on_started.append(done)
+        if len(self._on_started) == 1:
+            with contextlib.suppress(OSError):  # it has died meanwhile: waitpid will tell
+                self._control.send(GO)
+
+    def _become_running(self) -> None:
+        if not self._on_started:
+            return  # it died before it was told to go
+        self._record(replace(self.status, state="running", started_at=time.time()))
+        self.owner.publish("container_started", self.status)
+        _settle(self._on_started)
+
+    # Output
+
+    def _watch_stream(self, fd: int) -> None:
+        self.owner.loop.watch(fd, lambda: self._on_output(fd))
+
+    def _on_output(self, fd: int) -> None:
+        try:
+            data = os.read(fd, READ_BYTES)
+        except OSError:  # EIO: nobody has the terminal open any more
+            data = b""
+        if not data:
+            self._close_stream(fd)
+        elif self._log.feed(self._streams[fd], data) and not self._flush_timer:
+            self._flush_timer = self.owner.loop.after(HOLD_S, self._flush)
+
+    def _flush(self) -> None:
+        self._flush_timer = None
+        self._log.flush()
+
+    def _close_stream(self, fd: int) -> None:
+        del self._streams[fd]
+        self.owner.loop.unwatch(fd)
+        os.close(fd)
+        if fd == self._terminal:
+            self._terminal = -1
+
+    def _drain(self) -> None:
+        """The rest of the output; whoever still holds the other end is not waited for."""
+        for fd in list(self._streams):
+            os.set_blocking(fd, False)
+            with contextlib.suppress(BlockingIOError):
+                while self._read_rest(fd):
+                    pass
+            if fd in self._streams:
+                self._close_stream(fd)
+
+    def _read_rest(self, fd: int) -> bool:
+        try:
+            data = os.read(fd, READ_BYTES)
+        except BlockingIOError:
+            raise
+        except OSError:
+            return False
+        if data:
+            self._log.feed(self._streams[fd], data)
+        return bool(data)
+
+    def reopen_log(self) -> None:
+        self._log.flush()
+        if self.status.state != "exited":
+            self._log.reopen()
+
+    # End
+
+    def stop(self, grace_s: float, done: Done) -> None:
+        """Its stop signal now, SIGKILL after `grace_s`; `done` comes when it has ended."""
+        if not self.pid:
+            done(None)
+            return
+        self._on_ended.append(done)
+        if grace_s <= 0 or self.status.state != "running":
+            self.kill()
+            return
+        os.kill(self.pid, self.config.stop_signal)
+        self.owner.loop.after(grace_s, self.kill)
+
+    def kill(self) -> None:
+        if self.pid:
+            os.kill(self.pid, signal.SIGKILL)
+
+    def on_ended(self, exit_code: int) -> None:
+        """waitpid has given its exit code (128+N after signal N)."""
+        self.pid = 0
+        while self._control:
+            self._on_control()
+        if self.config.host_pid:  # no PID namespace that ends with its first process
+            self.owner.host.cgroups.kill(self.cgroup)
+        self._drain()
+        if self._flush_timer:
+            self._flush_timer.cancel()
+            self._flush_timer = None
+        self._log.flush()
+        self._log.close()
+        self._close_stdin()
+        self._become_exited(exit_code)
+
+    def _become_exited(self, exit_code: int) -> None:
+        was_ready, never_ran = self._is_ready, self.status.state == "created"
+        reason, message = "Completed" if exit_code == 0 else "Error", ""
+        is_oom = exit_code != 0 and self.owner.host.cgroups.oom_kills(self.cgroup) > 0
+        if is_oom:
+            reason = "OOMKilled"
+        if never_ran and self._failure:
+            kind, message = self._failure
+            exit_code, reason = _EXIT_CODES.get(kind, _COULD_NOT_START), "StartError"
+        elif never_ran and is_oom:
+            exit_code, reason = _COULD_NOT_START, "StartError"
+            message = "killed for want of memory before its command ran: the limit is too low"
+        ended = replace(
+            self.status, state="exited", pid=0, finished_at=time.time(), exit_code=exit_code,
+            reason=reason, message=message,
+        )  # fmt: skip
+        if not was_ready:
+            self.status = ended
+            _settle(self._on_ready, self._create_failure(message))
+            return
+        self._record(ended)
+        self.owner.publish("container_exited", self.status)
+        _settle(self._on_started)
+        _settle(self._on_ended)
+
+    def _create_failure(self, message: str) -> RuntimeFailure:
+        kind = getattr(errors, self._failure[0] if self._failure else "", RuntimeFailure)
+        text = message or "its process ended before its root was made"
+        failure = kind(f"container {self.config.name}: {text}")
+        assert isinstance(failure, RuntimeFailure)
+        return failure
+
+    def _close_control(self) -> None:
+        if self._control:
+            self.owner.loop.unwatch(self._control.fileno())
+            self._control.close()
+            self._control = None
+
+    def _close_stdin(self) -> None:
+        if self._stdin >= 0:
+            os.close(self._stdin)
+            self._stdin = -1
+
+    def forget(self) -> None:
+        """Remove cgroup and record; the directory is the caller's to remove. It has ended."""
+        self.owner.host.cgroups.remove(self.cgroup)
+        path = self.owner.host.layout.container_record(self.owner.sandbox_id, self.id)
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(path)
+
+    def _record(self, status: ContainerStatus) -> None:
+        self.status = status
+        path = self.owner.host.layout.container_record(self.owner.sandbox_id, self.id)
+        write_record(path, {"status": messages.to_dict(status), "cgroup": self.cgroup})
+
+    # Exec
+
+    def exec_plan(self, argv: list[str], *, tty: bool) -> ProcessPlan:
+        return replace(self._plan, argv=tuple(argv), tty=tty)
+
+
+class Exec:
+    """A process started in a running container on behalf of one client."""
+
+    def __init__(
+        self,
+        container: Container,
+        plan: ProcessPlan,
+        stdio: dict[str, int],
+        own_pid_namespace_fd: int,
+    ) -> None:
+        if container.status.state != "running" or not container.pid:
+            raise ContainerNotRunning(f"container {container.config.name} is not running")
+        self.container, self.plan = container, plan
+        self.pid = 0
+        self.relay: Relay | None = None
+        self._channel = stdio.pop("stdin", -1) if plan.tty else -1
+        self._failure: tuple[str, str] | None = None
+        self._control: socket.socket | None = None
+        self._on_started: list[Done] = []
+        self._spawn(stdio, own_pid_namespace_fd)
+
+    def _spawn(self, stdio: dict[str, int], own_pid_namespace_fd: int) -> None:
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        container, host = self.container, self.container.owner.host
+        procs = host.cgroups.procs_files(container.cgroup, all_devices=container.config.privileged)
+        null = host.null_fd
+        fds = (stdio.get("stdin", null), stdio.get("stdout", null), stdio.get("stderr", null))
+        pidfd = os.pidfd_open(container.pid)
+        try:
+            if not container.config.host_pid:  # for the child only; this process stays where it is
+                syscalls.setns(pidfd, syscalls.CLONE_NEWPID)
+            try:
+                self.pid = syscalls.clone(0)
+                if self.pid == 0:
+                    control = theirs.fileno()
+                    container_child.join_container(control, fds, procs, pidfd, self.plan)
+            finally:
+                syscalls.setns(own_pid_namespace_fd, syscalls.CLONE_NEWPID)
+        finally:
+            os.close(pidfd)
+            theirs.close()
+        self._control = ours
+        container.owner.loop.watch(ours.fileno(), self._on_control)
+
+    def when_started(self, done: Done) -> None:
+        """`done` comes when the command runs, or with CommandNotFound, CommandNotExecutable, …"""
+        self._on_started.append(done)
+
+    def _on_control(self) -> None:
+        assert self._control is not None
+        data, fds, _flags, _address = socket.recv_fds(self._control, MESSAGE_MAX_BYTES, 1)
+        if fds:
+            self._attach_terminal(fds[0])
+        elif data.startswith(b"error "):
+            _, kind, text = data.decode(errors="replace").split(" ", 2)
+            self._failure = (kind, text)
+        else:
+            self._close_control()
+            _settle(self._on_started, self._start_failure())
+
+    def _attach_terminal(self, master: int) -> None:
+        os.set_inheritable(master, False)
+        if self._channel < 0:
+            os.close(master)
+            return
+        self.relay = Relay(self.container.owner.loop, master, self._channel)
+        self._channel = -1
+
+    def _start_failure(self) -> RuntimeFailure | None:
+        if not self._failure:
+            return None
+        kind, text = self._failure
+        failure = getattr(errors, kind, RuntimeFailure)(text)
+        assert isinstance(failure, RuntimeFailure)
+        return failure
+
+    def on_ended(self) -> None:
+        self.pid = 0
+        while self._control:
+            self._on_control()
+        if self._channel >= 0:
+            os.close(self._channel)
+            self._channel = -1
+
+    def kill(self) -> None:
+        if self.pid:
+            os.kill(self.pid, signal.SIGKILL)
+
+    def _close_control(self) -> None:
+        if self._control:
+            self.container.owner.loop.unwatch(self._control.fileno())
+            self._control.close()
+            self._control = None
+
+
+def _settle(waiting: list[Done], error: Exception | None = None) -> None:
+    """Tell everyone who waits, once."""
+    told = waiting[:]
+    waiting.clear()
+    for done in told:
+        done(error)
