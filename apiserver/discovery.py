@@ -84,7 +84,12 @@ def api_resource_list(group: str, version: str) -> Body | None:
         listed.append(_legacy(resource))
         listed += [_legacy_subresource(resource, name) for name in resource.subresources]
     group_version = f"{group}/{version}" if group else version
-    return {"kind": "APIResourceList", "apiVersion": "v1", "groupVersion": group_version, "resources": listed}
+    return {
+        "kind": "APIResourceList",
+        "apiVersion": "v1",
+        "groupVersion": group_version,
+        "resources": listed,
+    }
 
 
 def _legacy(resource: Resource) -> Body:
@@ -124,15 +129,26 @@ def aggregated(core: bool) -> Body:
             continue
         resources = [_aggregated(r) for r in _served()[group, version]]
         entry = {"version": version, "resources": resources, "freshness": "Current"}
-        metadata: Body = {"name": group, "creationTimestamp": None} if group else {"creationTimestamp": None}
+        metadata: Body = (
+            {"name": group, "creationTimestamp": None} if group else {"creationTimestamp": None}
+        )
         items.append({"metadata": metadata, "versions": [entry]})
-    return {"kind": "APIGroupDiscoveryList", "apiVersion": "apidiscovery.k8s.io/v2", "metadata": {}, "items": items}
+    return {
+        "kind": "APIGroupDiscoveryList",
+        "apiVersion": "apidiscovery.k8s.io/v2",
+        "metadata": {},
+        "items": items,
+    }
 
 
 def _aggregated(resource: Resource) -> Body:
     entry: Body = {
         "resource": resource.plural,
-        "responseKind": {"group": resource.group, "version": resource.version, "kind": resource.kind},
+        "responseKind": {
+            "group": resource.group,
+            "version": resource.version,
+            "kind": resource.kind,
+        },
         "scope": "Namespaced" if resource.namespaced else "Cluster",
         "singularResource": resource.singular,
         "verbs": list(resource.verbs),
@@ -142,7 +158,9 @@ def _aggregated(resource: Resource) -> Body:
     if resource.categories:
         entry["categories"] = list(resource.categories)
     if resource.subresources:
-        entry["subresources"] = [_aggregated_subresource(resource, n) for n in resource.subresources]
+        entry["subresources"] = [
+            _aggregated_subresource(resource, n) for n in resource.subresources
+        ]
     return entry
 
 

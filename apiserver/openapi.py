@@ -13,7 +13,7 @@ from functools import cache
 from typing import Any
 
 from apiserver import discovery
-from podium.api.schema import Field, has_structure, structure
+from podium.api.schema import Field, group_of, has_structure, structure
 from podium.api.scheme import Resource, all_resources
 
 Body = dict[str, Any]
@@ -33,6 +33,7 @@ _SCALARS: dict[str, Body] = {
     "Time": {"type": "string", "format": "date-time"},
     "MicroTime": {"type": "string", "format": "date-time"},
     "RawExtension": {"type": "object"},
+    "StringList": {"type": "array", "items": {"type": "string"}},
     "FieldsV1": {"type": "object"},
 }
 _NAMED_SCALARS = {
@@ -41,9 +42,6 @@ _NAMED_SCALARS = {
     "Time": "io.k8s.apimachinery.pkg.apis.meta.v1.Time",
     "MicroTime": "io.k8s.apimachinery.pkg.apis.meta.v1.MicroTime",
 }
-_META = ("ObjectMeta", "ListMeta", "OwnerReference", "ManagedFieldsEntry", "LabelSelector",
-         "LabelSelectorRequirement", "DeleteOptions", "Preconditions", "Status", "StatusDetails",
-         "StatusCause", "Condition")  # fmt: skip
 _PATCH_TYPES = (
     "application/json-patch+json",
     "application/merge-patch+json",
@@ -51,39 +49,31 @@ _PATCH_TYPES = (
 )
 
 
-def _group_package(group: str) -> str:
-    return group.split(".")[0] or "core"
-
-
-def _component(struct_name: str, group: str) -> str:
+def _component(struct_name: str) -> str:
     """The name that Kubernetes gives a type in its OpenAPI documents."""
     if struct_name in _NAMED_SCALARS:
         return _NAMED_SCALARS[struct_name]
-    if struct_name in _META:
-        return f"io.k8s.apimachinery.pkg.apis.meta.v1.{struct_name}"
-    prefix, dot, bare = struct_name.partition(".")
-    if dot:
-        return f"io.k8s.api.{prefix}.v1.{bare}"
-    own = struct_name.startswith(("Deployment", "ReplicaSet", "RollingUpdateDeployment"))
-    package = "apps" if own else "coordination" if struct_name.startswith("Lease") else _group_package(group)
-    if package in ("apps", "coordination") and not (own or struct_name.startswith("Lease")):
-        package = "core"
-    return f"io.k8s.api.{package}.v1.{struct_name}"
+    group, bare = group_of(struct_name), struct_name.rpartition(".")[2]
+    if group == "meta":
+        return f"io.k8s.apimachinery.pkg.apis.meta.v1.{bare}"
+    return f"io.k8s.api.{group}.v1.{bare}"
 
 
 class _Builder:
     """One document's schemas, collected as they are referred to."""
 
-    def __init__(self, prefix: str, group: str) -> None:
-        self.prefix, self.group = prefix, group
+    def __init__(self, prefix: str) -> None:
+        self.prefix = prefix
         self.schemas: dict[str, Body] = {}
 
     def reference(self, struct_name: str) -> Body:
-        name = _component(struct_name, self.group)
+        name = _component(struct_name)
         if name not in self.schemas:
             self.schemas[name] = {}  # before descending: types may be recursive
             self.schemas[name] = (
-                dict(_SCALARS[struct_name]) if struct_name in _SCALARS else self._object(struct_name)
+                dict(_SCALARS[struct_name])
+                if struct_name in _SCALARS
+                else self._object(struct_name)
             )
         return {"$ref": f"{self.prefix}{name}"}
 
@@ -101,7 +91,7 @@ class _Builder:
     def kind(self, resource: Resource) -> Body:
         """A kind's own schema: its fields with apiVersion and kind in front."""
         reference = self.reference(resource.kind)
-        body = self.schemas[_component(resource.kind, self.group)]
+        body = self.schemas[_component(resource.kind)]
         body["properties"] = {
             "apiVersion": {"type": "string"},
             "kind": {"type": "string"},
@@ -185,7 +175,11 @@ def _paths(resource: Resource, reference: Body) -> dict[str, Body]:
 
 
 def _stored(group: str, version: str) -> list[Resource]:
-    return [r for r in all_resources() if (r.group, r.version) == (group, version) and has_structure(r.kind)]
+    return [
+        r
+        for r in all_resources()
+        if (r.group, r.version) == (group, version) and has_structure(r.kind)
+    ]
 
 
 def _path_of(group: str, version: str) -> str:
@@ -200,7 +194,7 @@ def openapi_v3(path: str) -> bytes | None:
             break
     else:
         return None
-    builder = _Builder("#/components/schemas/", group)
+    builder = _Builder("#/components/schemas/")
     paths: dict[str, Body] = {}
     for resource in _stored(group, version):
         paths |= _paths(resource, builder.kind(resource))
@@ -229,11 +223,13 @@ def openapi_v2() -> bytes:
     paths: dict[str, Body] = {}
     definitions: dict[str, Body] = {}
     for group, version in discovery.groups():
-        builder = _Builder("#/definitions/", group)
+        builder = _Builder("#/definitions/")
         for resource in _stored(group, version):
             reference = builder.kind(resource)
             for path, item in _paths(resource, reference).items():
-                paths[path] = {verb: _v2_operation(operation, reference) for verb, operation in item.items()}
+                paths[path] = {
+                    verb: _v2_operation(operation, reference) for verb, operation in item.items()
+                }
         definitions |= builder.schemas
     for name, scalar in (("Quantity", "string"), ("IntOrString", "string")):
         definitions[_NAMED_SCALARS[name]] = {"type": scalar}
@@ -247,11 +243,17 @@ def openapi_v2() -> bytes:
 
 
 def _v2_operation(operation: Body, reference: Body) -> Body:
-    parameters = [{"name": p["name"], "in": "query", "type": "string"} for p in operation["parameters"]]
+    parameters = [
+        {"name": p["name"], "in": "query", "type": "string"} for p in operation["parameters"]
+    ]
     if "requestBody" in operation:
         parameters.append({"name": "body", "in": "body", "required": True, "schema": reference})
     return {
-        **{k: v for k, v in operation.items() if k not in ("parameters", "requestBody", "responses")},
+        **{
+            k: v
+            for k, v in operation.items()
+            if k not in ("parameters", "requestBody", "responses")
+        },
         "parameters": parameters,
         "consumes": list(_PATCH_TYPES) if operation["x-kubernetes-action"] == "patch" else ["*/*"],
         "produces": ["application/json"],

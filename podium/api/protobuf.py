@@ -171,6 +171,8 @@ def _value(raw: int | memoryview, f: Field, depth: int) -> Any:
             return _int_or_string(raw)
         case "Time" | "MicroTime":
             return _time(raw, kind)
+        case "StringList":
+            return [bytes(_as_bytes(v)).decode() for n, v in _fields(raw) if n == 1]
         case "RawExtension" | "FieldsV1":
             return _raw(raw)
     if not f.is_struct:

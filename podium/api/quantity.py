@@ -74,10 +74,9 @@ def _parsed(text: str) -> Fraction:
 @lru_cache(maxsize=4096)
 def _canonical(text: str) -> str:
     number = _parsed(text)
+    number = Fraction(_ceil(number * 10**9), 10**9)
     if number == 0:
         return "0"
-    nanos = _ceil(number * 10**9)
-    number = Fraction(nanos, 10**9)
     if text.endswith("i") and number.denominator == 1:
         return _suffixed(number, _BINARY)
     if re.search(r"[eE][+-]?\d+$", text):

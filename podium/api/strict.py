@@ -42,7 +42,7 @@ Walk = Callable[[dict[str, Any], Path, Problems], None]
 def find_problems(obj: dict[str, Any], struct_name: str) -> Problems:
     """Every problem of an object; unknown fields and nulls are removed from `obj` on the way."""
     problems: Problems = []
-    envelope: dict[str, Any] = {key: obj.pop(key) for key in ("apiVersion", "kind") if key in obj}
+    envelope = {key: obj.pop(key) for key in list(obj) if key in ("apiVersion", "kind")}
     _walk_of(struct_name)(obj, None, problems)
     if envelope:
         body = dict(obj)
@@ -263,6 +263,12 @@ def _bytes(value: Any) -> _Found:
     return _FITS
 
 
+def _string_list(value: Any) -> _Found:
+    if isinstance(value, list) and all(isinstance(item, str) for item in value):
+        return _FITS
+    return _MISMATCH
+
+
 _SCALARS: dict[str, Callable[[Any], _Found]] = {
     "string": _text_only,
     "bool": _bool_only,
@@ -276,6 +282,7 @@ _SCALARS: dict[str, Callable[[Any], _Found]] = {
     "Time": _time,
     "MicroTime": _time,
     "bytes": _bytes,
+    "StringList": _string_list,
 }
 
 _GO_TYPES = {
@@ -285,6 +292,7 @@ _GO_TYPES = {
     "IntOrString": "intstr.IntOrString",
     "Time": "v1.Time",
     "MicroTime": "v1.MicroTime",
+    "StringList": "[]string",
 }
 _JSON_TYPES = {
     str: "string",

@@ -7,10 +7,11 @@ below:
       ports 6 []ContainerPort map=containerPort,protocol patch=merge:containerPort
 
 Types: `string bool int32 int64 double bytes any`, `Quantity IntOrString Time MicroTime RawExtension
-FieldsV1`, another type's name; `*T` where Go has a pointer, `[]T` a list, `map[T]` an object with
-string keys. Flags: `required`; `always` (on the wire even when empty); `inline` (its fields stand
-in the parent); `set`, `map=KEYS` (list type; otherwise atomic); `atomic` (a map or object replaced
-as a whole); `patch=STRATEGIES:MERGEKEY`; `default=V`; `enum=A|B`.
+FieldsV1 StringList`, another type's name; `*T` where Go has a pointer, `[]T` a list, `map[T]` an
+object with string keys. Flags: `required`; `always` (on the wire even when empty); `inline` (its
+fields stand in the parent); `set`, `map=KEYS` (list type; otherwise atomic); `atomic` (a map or
+object replaced as a whole by server-side apply); `patch=STRATEGIES:MERGEKEY`; `default=V`;
+`enum=A|B`.
 
 This one table drives strict decoding, protobuf bodies, strategic merge and OpenAPI. Only the API
 server loads it. Source: the `types.go` files of Kubernetes' API, release 1.32.
@@ -24,7 +25,7 @@ from importlib import resources
 
 SCALARS = frozenset(
     ("string", "bool", "int32", "int64", "double", "bytes", "any", "Quantity", "IntOrString",
-     "Time", "MicroTime", "RawExtension", "FieldsV1", "byte", "uint8")
+     "Time", "MicroTime", "RawExtension", "FieldsV1", "StringList", "byte", "uint8")
 )  # fmt: skip
 
 
@@ -67,7 +68,7 @@ class Struct:
 @cache
 def structure(name: str) -> Struct:
     """A type by name, such as "PodSpec"; KeyError when the table has none."""
-    declared = tuple(_read_field(line.split()) for line in _rows()[name])
+    declared = tuple(_read_field(line.split()) for line in _rows()[name][1:])
     return Struct(name, declared, _opened(declared))
 
 
@@ -83,6 +84,11 @@ def struct_name(api_version: str, kind: str) -> str:
 
 def has_structure(name: str) -> bool:
     return name in _rows()
+
+
+def group_of(name: str) -> str:
+    """The group that a type belongs to, in short: "core", "apps", "meta", "authentication"."""
+    return _rows()[name][0]
 
 
 def all_names() -> list[str]:
@@ -102,7 +108,7 @@ def _opened(rows: tuple[Field, ...]) -> dict[str, Field]:
 
 @cache
 def _rows() -> dict[str, list[str]]:
-    """The tables' lines by type; a type is only read when somebody asks for it."""
+    """By type its group and then its lines; a type is only read when somebody asks for it."""
     found: dict[str, list[str]] = {}
     rows: list[str] = []
     for file in sorted(resources.files(__name__).iterdir(), key=lambda f: f.name):
@@ -112,7 +118,7 @@ def _rows() -> dict[str, list[str]]:
             if line.startswith(" "):
                 rows.append(line)
             else:
-                rows = found.setdefault(line.strip(), [])
+                rows = found.setdefault(line.strip(), [file.name.partition("_")[0]])
     return found
 
 
