@@ -65,8 +65,15 @@ def age(time: str | None, now: datetime | None = None) -> str:
 
 
 def _line(label: str, value: Any, depth: int = 0) -> str:
-    head = INDENT * depth + f"{label}:"
+    head = INDENT * depth + f"{label}: "
     return f"{head.ljust(LABEL_WIDTH + 2 * depth)}{_shown(value)}".rstrip()
+
+
+def _block(values: Object, depth: int = 1) -> Lines:
+    """Names and values, the values below each other."""
+    width = max((len(name) for name in values), default=0) + 3
+    for name, value in values.items():
+        yield f"{INDENT * depth}{(name + ':').ljust(width)}{_shown(value)}".rstrip()
 
 
 def _shown(value: Any) -> str:
@@ -410,15 +417,12 @@ def _node(node: Object, pods: list[Object]) -> Lines:
     yield _line("Unschedulable", bool(spec.get("unschedulable")))
     yield from _conditions(node, wide=True)
     yield "Addresses:"
-    for address in status.get("addresses") or ():
-        yield _line(address["type"], address["address"], 1)
+    yield from _block({one["type"]: one["address"] for one in status.get("addresses") or ()})
     for label in ("capacity", "allocatable"):
         yield f"{label.capitalize()}:"
-        for key, value in (status.get(label) or {}).items():
-            yield _line(key, value, 1)
+        yield from _block(status.get(label) or {})
     yield "System Info:"
-    for key, value in (status.get("nodeInfo") or {}).items():
-        yield _line(key[0].upper() + key[1:], value, 1)
+    yield from _block({k[0].upper() + k[1:]: v for k, v in (status.get("nodeInfo") or {}).items()})
     yield _line("PodCIDR", spec.get("podCIDR"))
     yield from _pods_of_node(pods, status.get("allocatable") or {})
 

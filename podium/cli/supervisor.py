@@ -237,6 +237,8 @@ class Supervisor:
             for task in running:
                 assert task.process is not None
                 task.process.send_signal(number)
+                if number == signal.SIGKILL:
+                    self._write_log(task, f"{task.name} did not end by itself; killed")
             deadline = time.monotonic() + STOP_GRACE_S
             while any(task.process for task in running) and time.monotonic() < deadline:
                 self._wait_and_handle(deadline - time.monotonic())
