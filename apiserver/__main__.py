@@ -7,6 +7,7 @@ cannot be used ends it at once with a message and exit code 1.
 from __future__ import annotations
 
 import argparse
+import gc
 import logging
 import os
 import signal
@@ -32,7 +33,8 @@ def main() -> int:
         format="%(asctime)s.%(msecs)03d %(levelname)s apiserver %(message)s",
         datefmt="%Y-%m-%dT%H:%M:%S",
     )
-    logging.getLogger("alembic").setLevel(logging.WARNING)
+    for chatty in ("alembic", "apscheduler"):
+        logging.getLogger(chatty).setLevel(logging.WARNING)
     sys.setswitchinterval(0.0005)  # the writer's thread must not wait 5 ms for each of its turns
     try:
         server = ApiServer(read_config(arguments.data_dir))
@@ -50,6 +52,8 @@ def _serve(server: ApiServer) -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
         gevent.signal_handler(number, ended.set)
     server.start()
+    gc.freeze()  # what has been imported stays: the collector need not look at it again
+    gc.set_threshold(20_000, 20, 50)
     log.info("serving on https://%s:%d", server.http.host, server.port)
     _say_ready()
     ended.wait()

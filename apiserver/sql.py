@@ -10,9 +10,9 @@ import os
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import Connection, CursorResult, Engine, create_engine, event
+from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+from sqlalchemy.exc import DatabaseError, DBAPIError, SQLAlchemyError
 from sqlalchemy.pool import NullPool
 from sqlalchemy.sql.expression import ClauseElement
 
@@ -20,19 +20,55 @@ BUSY_TIMEOUT_MS = 5_000  # how long SQLite waits for another process's lock
 
 
 class Prepared:
-    """One compiled statement. Parameters are given by name."""
+    """One compiled statement. Parameters are given by name, rows come back as the driver's tuples.
+
+    Transactions are begun and ended by the SQLAlchemy connection; errors are SQLAlchemy's."""
 
     def __init__(self, statement: ClauseElement, engine: Engine) -> None:
         compiled = statement.compile(dialect=engine.dialect)
         self._sql = str(compiled)
         self._order: Sequence[str] | None = getattr(compiled, "positiontup", None)
         self._fixed = {k: v for k, v in compiled.params.items() if v is not None}
+        self._driver: Any = engine.dialect.dbapi
 
-    def run(self, connection: Connection, **values: Any) -> CursorResult[Any]:
-        return connection.exec_driver_sql(self._sql, self._ordered(values))
+    def rows(self, connection: Connection, **values: Any) -> list[Any]:
+        """All rows of a query."""
+        cursor = self._execute(connection, self._ordered(values))
+        try:
+            found: list[Any] = cursor.fetchall()
+            return found
+        except self._driver.Error as error:
+            raise self._wrapped(error) from error
+        finally:
+            cursor.close()
 
-    def run_many(self, connection: Connection, rows: Sequence[dict[str, Any]]) -> None:
-        connection.exec_driver_sql(self._sql, [self._ordered(row) for row in rows])
+    def change(self, connection: Connection, **values: Any) -> int:
+        """How many rows a statement has changed."""
+        cursor = self._execute(connection, self._ordered(values))
+        count: int = cursor.rowcount
+        cursor.close()
+        return count
+
+    def change_many(self, connection: Connection, rows: Sequence[dict[str, Any]]) -> None:
+        cursor = connection.connection.cursor()
+        try:
+            cursor.executemany(self._sql, [self._ordered(row) for row in rows])
+        except self._driver.Error as error:
+            raise self._wrapped(error) from error
+        finally:
+            cursor.close()
+
+    def _execute(self, connection: Connection, parameters: Any) -> Any:
+        cursor = connection.connection.cursor()
+        try:
+            cursor.execute(self._sql, parameters)
+        except self._driver.Error as error:
+            cursor.close()
+            raise self._wrapped(error) from error
+        return cursor
+
+    def _wrapped(self, error: Exception) -> SQLAlchemyError:
+        return DatabaseError(self._sql, None, error)
 
     def _ordered(self, values: dict[str, Any]) -> Any:
         if self._order is None:

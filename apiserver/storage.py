@@ -159,15 +159,11 @@ class ObjectWrite:
         s = self.statements
         key = {"resource": self.resource, "namespace": self.namespace, "name": self.name}
         if self.before is None:
-            done = s.insert.run(connection, **key, key_resource=self.resource, key_namespace=self.namespace,
+            return s.insert.change(connection, **key, key_resource=self.resource, key_namespace=self.namespace,
                                 key_name=self.name, uid=self.uid, rv=rv, created_rv=rv, body=body)  # fmt: skip
-        elif self.type == "DELETED":
-            done = s.delete.run(connection, **key, expected=self.before.rv)
-        else:
-            done = s.update.run(
-                connection, **key, expected=self.before.rv, new_rv=rv, new_body=body
-            )
-        return done.rowcount
+        if self.type == "DELETED":
+            return s.delete.change(connection, **key, expected=self.before.rv)
+        return s.update.change(connection, **key, expected=self.before.rv, new_rv=rv, new_body=body)
 
 
 class Task:
@@ -283,12 +279,12 @@ class Store:
 
     def get(self, resource: str, namespace: str, name: str) -> Record | None:
         """The object as it is now. The Record is the caller's own."""
-        row = self._read_once(
-            lambda connection: self._statements.lookup.run(
+        rows = self._read_once(
+            lambda connection: self._statements.lookup.rows(
                 connection, resource=resource, namespace=namespace, name=name
-            ).first()
+            )
         )
-        return Record(*row) if row is not None else None
+        return Record(*rows[0]) if rows else None
 
     def revisions(self) -> tuple[int, int]:
         """(the last revision given out, the oldest that can still be asked for)."""
@@ -344,7 +340,7 @@ class Store:
         return result
 
     def _read_revisions(self, connection: Connection) -> tuple[int, int]:
-        found = dict(row._tuple() for row in self._statements.revisions.run(connection))
+        found: dict[str, int] = dict(self._statements.revisions.rows(connection))
         return found["rv"], found["compact_rv"]
 
     def _count(
@@ -352,14 +348,14 @@ class Store:
     ) -> int:
         s = self._statements
         if namespace is None:
-            done = s.count_everywhere.run(
+            done = s.count_everywhere.rows(
                 connection, resource=resource, after_namespace=after[0], after_name=after[1]
             )
         else:
-            done = s.count_namespace.run(
+            done = s.count_namespace.rows(
                 connection, resource=resource, namespace=namespace, after_name=after[1]
             )
-        return int(done.scalar_one())
+        return int(done[0][0])
 
     def _page(
         self, connection: Connection, resource: str, namespace: str | None, after: tuple[str, str], size: int,
@@ -370,10 +366,10 @@ class Store:
             raise Compacted(oldest)
         s = self._statements
         if namespace is None:
-            rows = s.list_everywhere.run(connection, resource=resource, after_namespace=after[0],
+            rows = s.list_everywhere.rows(connection, resource=resource, after_namespace=after[0],
                                          after_name=after[1], size=size)  # fmt: skip
         else:
-            rows = s.list_namespace.run(connection, resource=resource, namespace=namespace,
+            rows = s.list_namespace.rows(connection, resource=resource, namespace=namespace,
                                         after_name=after[1], size=size)  # fmt: skip
         records = [Record(*row) for row in rows]
         upto = records[-1].place if len(records) >= size else None
@@ -389,7 +385,7 @@ class Store:
         state before each object's first later change."""
         state: dict[tuple[str, str], Record] = {r.place: r for r in records if r.rv <= at}
         seen: set[tuple[str, str]] = set()
-        for row_namespace, name, prev_rv, prev in self._statements.undo.run(
+        for row_namespace, name, prev_rv, prev in self._statements.undo.rows(
             connection, resource=resource, after=at
         ):
             place = (row_namespace, name)
@@ -407,7 +403,7 @@ class Store:
         _, oldest = self._read_revisions(connection)
         if rv < oldest:
             raise Compacted(oldest)
-        rows = self._statements.log.run(
+        rows = self._statements.log.rows(
             connection, resource=resource, after=rv, upto=upto, size=size
         )
         return [Change(*row) for row in rows]

@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 from sqlalchemy import Connection, Engine, bindparam, insert, select, update
-from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+from sqlalchemy.exc import SQLAlchemyError
 
 from apiserver.models import changes, meta
 from apiserver.sql import Prepared
@@ -108,7 +108,7 @@ class Writer:
         try:
             self._commit(connection, batch)
         except SQLAlchemyError as error:
-            if isinstance(error, DBAPIError) and error.connection_invalidated:
+            if self._needs_lock:  # a database behind a network: the connection may be gone
                 connection.close()
                 connection = self._connect()
             if len(batch) > 1:
@@ -123,11 +123,11 @@ class Writer:
     def _commit(self, connection: Connection, batch: Sequence[Job]) -> None:
         with connection.begin():
             lock = self._lock_revision if self._needs_lock else self._read_revision
-            before = lock.run(connection).scalar_one()
+            before = lock.rows(connection)[0][0]
             transaction = Transaction(connection, before)
             for job in batch:
                 job.apply(transaction)
             if transaction.log:
-                self._log_change.run_many(connection, transaction.log)
+                self._log_change.change_many(connection, transaction.log)
             if transaction.revision != before:
-                self._set_revision.run(connection, revision=transaction.revision)
+                self._set_revision.change(connection, revision=transaction.revision)
