@@ -61,7 +61,7 @@ def _tear_down(data_dir: str, config: Object, node: Object, grace_s: float) -> i
     node_dir = _node_dir(data_dir, node)
     runtime = PodiumRuntime(f"{node_dir}/runtime", node["cgroupRoot"])
     try:
-        tear_down(runtime, _network(data_dir, config, node), node_dir, grace_s)
+        tear_down(runtime, _network(data_dir, config, node), node_dir, node["cgroupRoot"], grace_s)
     finally:
         runtime.close()
     return 0

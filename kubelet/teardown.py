@@ -15,6 +15,7 @@ from kubelet.network import PodNetwork
 from kubelet.runtime import syscalls
 from kubelet.runtime.client import PodiumRuntime
 from kubelet.runtime.errors import RuntimeFailure
+from kubelet.runtime.leftovers import remove_everything
 from kubelet.volumes import mounts_below
 
 log = logging.getLogger("teardown")
@@ -22,7 +23,9 @@ log = logging.getLogger("teardown")
 AT_ONCE = 32
 
 
-def tear_down(runtime: PodiumRuntime, network: PodNetwork, node_dir: str, grace_s: float) -> None:
+def tear_down(
+    runtime: PodiumRuntime, network: PodNetwork, node_dir: str, cgroup_root: str, grace_s: float
+) -> None:
     """All Pods at once, each container with its grace period but at most `grace_s`."""
     containers = [c for c in runtime.list_containers() if c.state != "exited"]
     log.info("stopping %d containers", len(containers))
@@ -36,7 +39,8 @@ def tear_down(runtime: PodiumRuntime, network: PodNetwork, node_dir: str, grace_
     with ThreadPoolExecutor(AT_ONCE) as pool:
         for status in containers:
             pool.submit(stop, status.id, float(status.labels.get("grace", grace_s)))
-    runtime.remove_everything()
+    runtime.close()
+    remove_everything(f"{node_dir}/runtime", cgroup_root)
     network.remove()
     pods = Path(node_dir) / "pods"
     for point in sorted(mounts_below(str(pods)), reverse=True):
