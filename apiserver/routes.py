@@ -26,6 +26,7 @@ from apiserver.request_info import Call, parse
 from apiserver.reviews import review
 from apiserver.sql import what_is_wrong
 from apiserver.subresources import Subresources
+from apiserver.ui import add_page
 from apiserver.verbs import Reply, Verbs
 from podium.api import status
 
@@ -97,7 +98,7 @@ def create_app(rooms: Rooms) -> Flask:
     _add_discovery(app, rooms.authenticator)
     _add_health(app, rooms)
     add_login(app, rooms.authenticator)
-    _add_page(app)
+    add_page(app, rooms, VERSION["gitVersion"])
     _add_refusals(app, rooms)
     return app
 
@@ -107,15 +108,6 @@ def answer(reply: Reply) -> Response:
     for name, value in reply.headers:
         response.headers.add(name, value)
     return response
-
-
-def _add_page(app: Flask) -> None:
-    """The status page, if this installation has one."""
-    try:
-        from apiserver.ui import ui  # type: ignore[attr-defined, unused-ignore]
-    except ImportError:
-        return
-    app.register_blueprint(ui)
 
 
 # ---- refusals -------------------------------------------------------------------------------------

@@ -48,7 +48,7 @@ Object = dict[str, Any]
 BACKOFF_FIRST_S, BACKOFF_MAX_S = 10.0, 300.0
 BACKOFF_FORGET_S = 600.0  # a container that ran so long begins anew
 MOUNT_RETRY_S = 2.0
-STOPPERS = 64
+STOPPERS = 256  # threads that wait for a grace period to pass; made as they are needed
 IMAGE_HOST = "host"
 
 

@@ -16,11 +16,12 @@ from kubelet.runtime import syscalls
 from kubelet.runtime.client import PodiumRuntime
 from kubelet.runtime.errors import RuntimeFailure
 from kubelet.runtime.leftovers import remove_everything
+from kubelet.runtime.leftovers import remove_everything
 from kubelet.volumes import mounts_below
 
 log = logging.getLogger("teardown")
 
-AT_ONCE = 32
+AT_ONCE = 256
 
 
 def tear_down(
