@@ -47,9 +47,9 @@ def too_long(path: str, limit: int) -> Cause:
     return Cause(path, f"Too long: may not be more than {limit} bytes", "FieldValueTooLong")
 
 
-def each_invalid(path: str, value: object, problems: Iterable[str]) -> list[Cause]:
+def each_invalid(path: str, value: object, problems: list[str]) -> list[Cause]:
     """One cause for every problem that `podium.api.names` found with a value."""
-    return [invalid(path, value, problem) for problem in problems]
+    return [invalid(path, value, problem) for problem in problems] if problems else []
 
 
 def not_negative(path: str, value: int | None) -> list[Cause]:

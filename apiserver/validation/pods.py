@@ -240,14 +240,30 @@ def _as_before(spec: Object, was: Object) -> Object:
 
 
 def _fixed_fields(new: Object, old: Object) -> list[Cause]:
-    changed = sorted(n for n in {*new, *old} if not is_same(new.get(n), old.get(n)))
-    if not changed:
+    if is_same(new, old):
         return []
-    lines = [
-        f"- {name}: {_brief(old.get(name))}\n+ {name}: {_brief(new.get(name))}" for name in changed
-    ]
     about = f"pod updates may not change fields other than {_MUTABLE}\n"
-    return [forbidden("spec", about + "\n".join(lines))]
+    return [forbidden("spec", about + "\n".join(_differences(new, old, "spec")))]
+
+
+def _differences(new: Any, old: Any, path: str) -> list[str]:
+    """What changed, a line for what was and a line for what would be, as deep as it lies."""
+    if is_same(new, old):
+        return []
+    if isinstance(new, dict) and isinstance(old, dict):
+        names_of_both = sorted({*new, *old})
+        return [
+            line
+            for name in names_of_both
+            for line in _differences(new.get(name), old.get(name), f"{path}.{name}")
+        ]
+    if isinstance(new, list) and isinstance(old, list) and len(new) == len(old):
+        return [
+            line
+            for index, pair in enumerate(zip(new, old, strict=True))
+            for line in _differences(*pair, f"{path}[{index}]")
+        ]
+    return [f"- {path}: {_brief(old)}", f"+ {path}: {_brief(new)}"]
 
 
 def _brief(value: Any) -> str:

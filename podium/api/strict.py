@@ -32,7 +32,8 @@ class Problem:
 
 
 Problems = list[Problem]
-Path = tuple["Path", str] | None  # (what it is in, ".name" or "[0]"), made into text when needed
+# (what it is in, ".name" or an index in a list); made into text only when there is a problem.
+Path = tuple["Path", str | int] | None
 
 # A rule looks at holder[key], whose value is given, and may put a better one in its place.
 Rule = Callable[[Any, Any, Any, Path, Problems], None]
@@ -57,7 +58,7 @@ def _text(path: Path) -> str:
     parts: list[str] = []
     while path is not None:
         path, segment = path
-        parts.append(segment)
+        parts.append(f"[{segment}]" if isinstance(segment, int) else segment)
     return "".join(reversed(parts)).lstrip(".")
 
 
@@ -81,11 +82,11 @@ def _walk_of(struct_name: str) -> Walk:
 
 def _compile(struct: Struct) -> Walk:
     """A function that walks a dict of this struct."""
-    rules: dict[str, tuple[type, Rule]] = {}
+    rules: dict[str, tuple[type, Rule, str]] = {}
     for name, field in struct.fields.items():
         is_plain = not (field.is_list or field.is_map)
         fits = _IMMEDIATE.get(field.kind, _Nothing) if is_plain else _Nothing
-        rules[name] = (fits, _field_rule(field, struct))
+        rules[name] = (fits, _field_rule(field, struct), f".{name}")
     find = rules.get
 
     def walk(obj: dict[str, Any], path: Path, problems: Problems) -> None:
@@ -96,12 +97,14 @@ def _compile(struct: Struct) -> Walk:
                 at = _text((path, f".{name}"))
                 problems.append(Problem(at, "unknown", f'unknown field "{at}"'))
                 dropped.append(name)
-            elif type(value) is found[0]:
                 continue
-            elif value is None:
+            fits, rule, segment = found
+            if type(value) is fits:
+                continue
+            if value is None:
                 dropped.append(name)
             else:
-                found[1](value, obj, name, (path, f".{name}"), problems)
+                rule(value, obj, name, (path, segment), problems)
         for name in dropped:
             del obj[name]
 
@@ -126,7 +129,7 @@ def _list_rule(item: Rule, field: Field, struct: Struct) -> Rule:
             return
         for index, found in enumerate(value):
             if type(found) is not fits:
-                item(found, value, index, (path, f"[{index}]"), problems)
+                item(found, value, index, (path, index), problems)
 
     return rule
 
@@ -174,10 +177,13 @@ def _anything(value: Any, holder: Any, key: Any, path: Path, problems: Problems)
 
 def _struct_rule(field: Field, struct: Struct) -> Rule:
     name = field.kind
+    walk: Walk | None = None  # found at first use: structs refer to each other
 
     def rule(value: Any, holder: Any, key: Any, path: Path, problems: Problems) -> None:
+        nonlocal walk
         if type(value) is dict:
-            _walk_of(name)(value, path, problems)
+            walk = walk or _walk_of(name)
+            walk(value, path, problems)
         elif value is None:
             holder[key] = {}
         else:
@@ -368,7 +374,7 @@ def _locate(value: Any, path: Path, twice: dict[int, list[str]], problems: Probl
             _locate(inner, (path, f".{key}"), twice, problems)
     elif isinstance(value, list):
         for index, inner in enumerate(value):
-            _locate(inner, (path, f"[{index}]"), twice, problems)
+            _locate(inner, (path, index), twice, problems)
 
 
 def _without_lone_surrogates(value: Any) -> Any:
