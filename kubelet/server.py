@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import logging
+import socket
 import ssl
 import threading
 from collections.abc import Callable, Iterator
@@ -54,6 +55,8 @@ class KubeletServer:
         self._thread.start()
 
     def stop(self) -> None:
+        # serve_forever sleeps long; a listening socket that is shut down wakes it at once.
+        self._server.socket.shutdown(socket.SHUT_RDWR)
         self._server.shutdown()
         self._server.server_close()
 
