@@ -5,6 +5,7 @@ Source: Kubernetes' `pkg/apis/core/validation`, v1.32.
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 from apiserver.validation import metadata
@@ -15,7 +16,6 @@ from apiserver.validation.causes import (
     invalid,
     is_same,
     not_supported,
-    quoted,
     required,
 )
 from apiserver.validation.containers import container_list, host_ports, ids, image
@@ -267,5 +267,5 @@ def _differences(new: Any, old: Any, path: str) -> list[str]:
 
 
 def _brief(value: Any) -> str:
-    text = quoted(value) if isinstance(value, str) else str(value)
+    text = json.dumps(value, ensure_ascii=False)
     return text if len(text) <= 300 else f"{text[:300]}…"
