@@ -157,14 +157,14 @@ class Manager:
         return False
 
     def _shut_down(self) -> None:
+        for client in self._clients.values():
+            client.close()  # from now on no call waits for a server that is not there
         for controller in self._controllers:
             controller.stop()
         self._lease.release()
         for recorder in self._recorders.values():
             recorder.stop()
         self._informers.stop()
-        for client in self._clients.values():
-            client.close()
 
     # --- building -------------------------------------------------------------------------------
 

@@ -79,6 +79,31 @@ def test_a_rollout_goes_on_after_kill_9_of_the_server(server: ApiServerProcess) 
     assert len(client.list("pods", "default")["items"]) == 20
 
 
+def test_sigterm_ends_it_soon_even_when_the_server_is_away(
+    server: ApiServerProcess, manager: subprocess.Popen[bytes]
+) -> None:
+    server.client().create("deployments", unstored(a_deployment("web", 50)))
+    server.kill()
+    manager.send_signal(signal.SIGTERM)
+    assert manager.wait(4) == 0
+
+
+def test_a_rollout_goes_on_when_the_controllers_are_killed_again_and_again(
+    server: ApiServerProcess,
+) -> None:
+    client = server.client()
+    client.create("deployments", unstored(a_deployment("web", 20)))
+    for _ in range(4):
+        process = start_manager(server)
+        process.kill()
+        process.wait()
+    process = start_manager(server)
+    eventually(lambda: replicas(server, "web") == 20)
+    stop(process)
+    assert len(client.list("replicasets.apps", "default")["items"]) == 1
+    assert len(client.list("pods", "default")["items"]) == 20
+
+
 def test_a_manager_may_start_before_the_server(server: ApiServerProcess) -> None:
     server.kill()
     read_fd, write_fd = os.pipe()
