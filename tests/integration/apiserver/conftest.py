@@ -1,0 +1,37 @@
+"""One real API server for all tests of a module, spoken to in plain HTTP over TLS."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+
+import pytest
+
+from tests.integration.apiserver.plain_http import Api
+from tests.support.api_server import ApiServerProcess, running_api_server
+
+_numbers = itertools.count(1)
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApiServerProcess]:
+    with running_api_server(tmp_path_factory.mktemp("cluster")) as server:
+        yield server
+
+
+@pytest.fixture
+def api(server: ApiServerProcess) -> Iterator[Api]:
+    """As system:masters."""
+    with Api(server) as api:
+        yield api
+
+
+@pytest.fixture
+def ns(api: Api) -> str:
+    """The path of a new namespace's core resources: "/api/v1/namespaces/t1"."""
+    name = f"t{next(_numbers)}"
+    made = api.post(
+        "/api/v1/namespaces", {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}
+    )
+    assert made.code == 201
+    return f"/api/v1/namespaces/{name}"
