@@ -150,15 +150,15 @@ class DecisionWriter:
             self._evict(victim, pod, decision.nominated_node)
 
     def _tell(self, pod: PodInfo, reason: str, message: str, status: Object) -> None:
-        """Write the condition, if it is not so already, and an event."""
-        if reason != GATED:
-            self._recorder.event(pod.obj, "Warning", "FailedScheduling", message)
+        """Write the condition and an event, if that has not been said already."""
         now = meta.now(self._clock.now())
         wanted: Object = {"conditions": [dict(c) for c in _conditions(pod.obj)]}
         changed = meta.set_condition(wanted, "PodScheduled", "False", reason, message, now)
         nominated = status.get("nominatedNodeName")
         if nominated == (pod.obj.get("status") or {}).get("nominatedNodeName"):
             status = {}
+        if changed and reason != GATED:
+            self._recorder.event(pod.obj, "Warning", "FailedScheduling", message)
         if changed:
             status = {**status, "conditions": [meta.condition({"status": wanted}, "PodScheduled")]}
         if status:
