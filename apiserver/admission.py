@@ -9,7 +9,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from apiserver.authorization import node_of
 from apiserver.errors import ApiError
+from apiserver.request_info import User
 from apiserver.storage import Store
 from podium.api import status
 from podium.api.scheme import Resource, resource
@@ -22,12 +24,23 @@ _TOLERATION_S = 300
 _ALLOWED_IN_TERMINATING = frozenset({"events"})
 
 
-def admit_create(store: Store, kind: Resource, obj: Object) -> None:
+def admit_create(store: Store, user: User, kind: Resource, obj: Object) -> None:
     """Check the namespace, fill in a Pod; ApiError 404 or 403."""
+    if kind.key == "nodes":
+        _check_own_node(user, obj)
     if kind.namespaced:
         _check_namespace(store, kind, obj["metadata"])
     if kind.key == "pods":
         _fill_pod(store, obj)
+
+
+def _check_own_node(user: User, node: Object) -> None:
+    """A kubelet registers its own Node and no other."""
+    own = node_of(user)
+    name = node["metadata"].get("name", "")
+    if own is not None and own != name:
+        why = f'node "{own}" is not allowed to modify node "{name}"'
+        raise ApiError(status.forbidden(resource("nodes"), name, why))
 
 
 def _check_namespace(store: Store, kind: Resource, metadata: Object) -> None:

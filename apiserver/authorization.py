@@ -79,9 +79,15 @@ def is_allowed(store: Store, user: User, action: Action) -> bool:
         return action.subresource not in _INTERACTIVE
     if user.name == "system:kube-scheduler":
         return _scheduler_may(action)
+    node = node_of(user)
+    return node is not None and _node_may(store, node, action)
+
+
+def node_of(user: User) -> str | None:
+    """The name of the node that a kubelet speaks for; None for everyone else."""
     if NODES in user.groups and user.name.startswith(NODE_PREFIX):
-        return _node_may(store, user.name.removeprefix(NODE_PREFIX), action)
-    return False
+        return user.name.removeprefix(NODE_PREFIX)
+    return None
 
 
 _SCHEDULER = {

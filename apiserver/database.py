@@ -6,7 +6,9 @@ to migrate: it costs more than everything else that a start does.
 
 from __future__ import annotations
 
+import fcntl
 from pathlib import Path
+from typing import IO
 
 from sqlalchemy import Connection, Engine, select
 from sqlalchemy.exc import SQLAlchemyError
@@ -14,7 +16,22 @@ from sqlalchemy.sql import text
 
 from apiserver.errors import DatabaseUnusable
 from apiserver.models import SCHEMA_HEAD, meta
-from apiserver.sql import open_engine, what_is_wrong
+from apiserver.sql import open_engine, sqlite_path, what_is_wrong
+
+
+def hold_database(url: str) -> IO[str] | None:
+    """Keep other API servers off a SQLite file, for two would not see each other's changes. The lock
+    is held while the returned file is open, and ends with the process however it ends."""
+    path = sqlite_path(url)
+    if path is None:
+        return None
+    file = open(f"{path}.lock", "a+")  # noqa: SIM115 - held, not read
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        file.close()
+        raise DatabaseUnusable(f"another API server serves the database {path}; nothing was changed") from None
+    return file
 
 
 def open_database(url: str) -> Engine:

@@ -33,6 +33,11 @@ IDLE_TIMEOUT_S = 3600.0  # of a kept-alive connection between two requests
 LINGER_S = 2.0  # how long an unread body is thrown away, so that the client can read the refusal
 LINGER_BYTES = 32 << 20
 
+_TLS_HANDSHAKE = b"\x16"  # the first byte of every TLS connection
+_TLS_IS_NEEDED = (
+    b"HTTP/1.0 400 Bad Request\r\n\r\nClient sent an HTTP request to an HTTPS server.\n"
+)
+
 StartResponse = Callable[..., Any]
 WsgiApp = Callable[[dict[str, Any], StartResponse], Iterable[bytes]]
 
@@ -323,15 +328,15 @@ class HttpServer:
         try:
             plain.setsockopt(gevent.socket.IPPROTO_TCP, gevent.socket.TCP_NODELAY, 1)
             plain.settimeout(HANDSHAKE_TIMEOUT_S)
+            if plain.recv(1, gevent.socket.MSG_PEEK) not in (_TLS_HANDSHAKE, b""):
+                plain.recv(RECEIVE_BYTES)  # unread bytes would turn the close into a reset
+                plain.sendall(_TLS_IS_NEEDED)
+                return
             socket = self._context.wrap_socket(plain, server_side=True)
             connection = Connection(socket, address)
             connection.peer_certificate = socket.getpeercert() or {}
             while self._serve_one(connection):
                 pass
-        except ssl.SSLError as error:
-            if error.reason == "HTTP_REQUEST":
-                _say_tls_is_needed(plain)
-            log.debug("connection from %s: %s", address, error)
         except OSError as error:
             log.debug("connection from %s: %s", address, error)
         finally:
@@ -392,15 +397,6 @@ def _refuse(connection: Connection, why: str) -> None:
         b"HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain\r\nConnection: close\r\n"
         b"Content-Length: %d\r\n\r\n%b" % (len(body), body)
     )
-
-
-def _say_tls_is_needed(socket: Any) -> None:
-    try:
-        socket.sendall(
-            b"HTTP/1.0 400 Bad Request\r\n\r\nClient sent an HTTP request to an HTTPS server.\n"
-        )
-    except OSError as error:
-        log.debug("a plain HTTP client did not wait for its answer: %s", error)
 
 
 class Answer:

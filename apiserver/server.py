@@ -8,7 +8,7 @@ from __future__ import annotations
 from apiserver.authentication import Authenticator
 from apiserver.clock_jobs import ClockJobs
 from apiserver.cluster_file import ServerConfig
-from apiserver.database import open_database
+from apiserver.database import hold_database, open_database
 from apiserver.default_objects import create_default_objects
 from apiserver.http_server import HttpServer, server_context
 from apiserver.kubelet_proxy import KubeletProxy
@@ -25,6 +25,7 @@ class ApiServer:
     """`start()` serves; `stop()` answers what is under way, then closes the database."""
 
     def __init__(self, config: ServerConfig) -> None:
+        self._hold = hold_database(config.database)
         self.hub = WatchHub()
         self.store = Store(open_database(config.database), self.hub.publish)
         self.hub.begin(self.store.revisions()[0])
@@ -56,3 +57,5 @@ class ApiServer:
         self.hub.end()
         self.http.stop()
         self.store.stop()
+        if self._hold is not None:
+            self._hold.close()

@@ -243,7 +243,7 @@ class Verbs:
         is_generated = not obj["metadata"].get("name") and bool(obj["metadata"].get("generateName"))
         apply_defaults(obj, resource)
         strategies.prepare_create(resource, obj)
-        admission.admit_create(self.store, resource, obj)
+        admission.admit_create(self.store, call.user, resource, obj)
         _refuse_causes(resource, obj, validate_create(resource, obj))
         for _ in range(GENERATED_NAME_TRIES):
             try:

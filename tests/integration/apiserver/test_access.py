@@ -1,0 +1,98 @@
+"""Who may do what, and what strangers are told."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.integration.apiserver.plain_http import Api, a_config_map, a_new_pod
+from tests.support.api_server import ApiServerProcess
+
+
+@pytest.fixture
+def node(server: ApiServerProcess) -> Iterator[Api]:
+    """As system:node:node-1."""
+    with Api(server, "node-node-1") as api:
+        yield api
+
+
+@pytest.fixture
+def stranger(server: ApiServerProcess) -> Iterator[Api]:
+    with Api(server, None) as api:
+        yield api
+
+
+def test_a_stranger_learns_only_health_and_version(stranger: Api) -> None:
+    assert stranger.get("/healthz").raw == b"ok"
+    assert stranger.get("/version/").json["minor"] == "32"
+    for path in ("/api/v1/pods", "/api", "/apis", "/openapi/v3", "/metrics", "/api/v1"):
+        refused = stranger.get(path)
+        assert (refused.code, refused.reason) == (401, "Unauthorized")
+
+
+def test_a_node_writes_itself_alone(node: Api) -> None:
+    made = node.post("/api/v1/nodes", {"apiVersion": "v1", "kind": "Node", "metadata": {"name": "node-1"}})
+    assert made.code in (201, 409)
+    other = node.post("/api/v1/nodes", {"apiVersion": "v1", "kind": "Node", "metadata": {"name": "node-2"}})
+    assert other.code == 403
+    assert node.patch("/api/v1/nodes/node-1/status", {"status": {"phase": "Running"}}).code == 200
+    assert node.patch("/api/v1/nodes/node-2/status", {"status": {}}).code == 403
+
+
+def test_a_node_sees_only_its_own_pods(api: Api, node: Api, ns: str) -> None:
+    for name, place in (("mine", "node-1"), ("other", "node-2")):
+        api.post(f"{ns}/pods", a_new_pod(name, nodeName=place))
+    assert node.get(f"{ns}/pods/mine").code == 200
+    assert node.get(f"{ns}/pods/other").code == 403
+    assert node.patch(f"{ns}/pods/mine/status", {"status": {"phase": "Running"}}).code == 200
+    assert node.patch(f"{ns}/pods/other/status", {"status": {"phase": "Running"}}).code == 403
+    assert node.get("/api/v1/pods?fieldSelector=spec.nodeName%3Dnode-1").code == 200
+    refused = node.get("/api/v1/pods")
+    assert refused.message == (
+        'pods is forbidden: User "system:node:node-1" cannot list resource "pods" in API group "" at the '
+        "cluster scope"
+    )
+
+
+def test_a_node_reads_what_its_pods_refer_to(api: Api, node: Api, ns: str) -> None:
+    for name in ("wanted", "private"):
+        api.post(f"{ns}/configmaps", a_config_map(name))
+    volumes = [{"name": "v", "configMap": {"name": "wanted"}}]
+    api.post(f"{ns}/pods", a_new_pod("reader", nodeName="node-1", volumes=volumes))
+    assert node.get(f"{ns}/configmaps/wanted").code == 200
+    assert node.get(f"{ns}/configmaps/private").code == 403
+
+
+def test_the_scheduler_binds_and_reads_no_secrets(server: ApiServerProcess, api: Api, ns: str) -> None:
+    api.post(f"{ns}/pods", a_new_pod())
+    binding = {"target": {"kind": "Node", "name": "node-1"}, "metadata": {"name": "web"}}
+    with Api(server, "scheduler") as scheduler:
+        assert scheduler.post(f"{ns}/pods/web/binding", binding).code == 201
+        assert scheduler.get("/api/v1/secrets").code == 403
+        assert scheduler.post(f"{ns}/configmaps", a_config_map()).code == 403
+
+
+def test_can_i_and_whoami(api: Api, node: Api) -> None:
+    who = {"apiVersion": "authentication.k8s.io/v1", "kind": "SelfSubjectReview"}
+    told = node.post("/apis/authentication.k8s.io/v1/selfsubjectreviews", who).json
+    assert told["status"]["userInfo"]["username"] == "system:node:node-1"
+    ask = {"apiVersion": "authorization.k8s.io/v1", "kind": "SelfSubjectAccessReview",
+           "spec": {"resourceAttributes": {"verb": "create", "resource": "pods", "namespace": "x"}}}  # fmt: skip
+    path = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
+    assert [who.post(path, ask).json["status"]["allowed"] for who in (api, node)] == [True, False]
+
+
+def test_a_login_link_works_once_and_only_lets_one_read(api: Api, stranger: Api, ns: str) -> None:
+    link = api.post("/ui/login-links", {}).json["url"]
+    path = link.split(str(api.server.port), 1)[1]
+    entered = stranger.get(path)
+    assert entered.code == 303
+    cookie = entered.headers["Set-Cookie"]
+    assert all(word in cookie for word in ("HttpOnly", "Secure", "SameSite=Strict"))
+    session = cookie.split(";")[0]
+    assert stranger.get(f"{ns}/configmaps", Cookie=session).code == 200
+    assert stranger.call("POST", f"{ns}/configmaps", a_config_map(), Cookie=session).code == 403
+    assert stranger.get(f"{ns}/pods/x/exec?command=sh", Cookie=session).code == 403
+    assert stranger.get(f"{ns}/configmaps", Cookie=session + "0").code == 401
+    assert stranger.get(path).code == 403
