@@ -3,7 +3,7 @@
 A key is a namespace's name. Kind by kind the contents are deleted, and what is left is counted
 (Pods take their time, finalizers may hold things back); the conditions say what it waits for. When
 nothing is left the namespace is finalized, and the API server removes it. In between nothing is
-polled: each object that goes from an ending namespace brings its key back.
+polled: the last object of a kind to go from an ending namespace brings its key back.
 Source: Kubernetes' namespace controller, v1.32.
 """
 
@@ -20,13 +20,14 @@ from podium.client.clock import Clock
 from podium.client.errors import ApiError, NotFound, Unreachable
 from podium.client.event_recorder import EventRecorder
 from podium.client.http import Client, each_page
-from podium.client.informer import InformerFactory
+from podium.client.informer import Informer, InformerFactory
 from podium.client.reconcile_loop import ReconcileLoop
 
 Object = dict[str, Any]
 
 FINALIZER = "kubernetes"
-# Should the end of something not be heard of (its kind has no informer): look again after that.
+BY_NAMESPACE = "namespace"
+# Meanwhile the conditions should not grow too old: how many are left is counted this often.
 LOOK_AGAIN_S = 15.0
 # Makers before what they make, and what tells the story last.
 LAST_KINDS = ("pods", "serviceaccounts", "configmaps", "secrets", "events")
@@ -75,7 +76,7 @@ class NamespaceController:
         self._loop = ReconcileLoop(self.name, self.reconcile, workers=workers, clock=clock)
         self._namespaces.add_handler(self._namespace_seen, lambda _, new: self._namespace_seen(new))
         for resource in kinds_to_empty():
-            informers.informer(resource).add_handler(on_delete=self._content_gone)
+            self._follow(informers.informer(resource))
 
     def start(self) -> None:
         self._loop.start()
@@ -153,10 +154,18 @@ class NamespaceController:
         if is_ending(namespace):
             self._loop.add(meta.key_of(namespace))
 
-    def _content_gone(self, obj: Object) -> None:
-        namespace = self._namespaces.get(obj["metadata"]["namespace"])
-        if namespace is not None and is_ending(namespace):
-            self._loop.add(meta.key_of(namespace))
+    def _follow(self, informer: Informer) -> None:
+        """When the last object of a kind has gone, its namespace is worth a look."""
+
+        def gone(obj: Object) -> None:
+            name = obj["metadata"]["namespace"]
+            namespace = self._namespaces.get(name)
+            is_awaited = namespace is not None and is_ending(namespace)
+            if is_awaited and not informer.by_index(BY_NAMESPACE, name):
+                self._loop.add(name)
+
+        informer.add_index(BY_NAMESPACE, lambda obj: (obj["metadata"]["namespace"],))
+        informer.add_handler(on_delete=gone)
 
 
 def kinds_to_empty() -> list[Resource]:

@@ -194,10 +194,15 @@ class Scheduler:
                 return
             nodes = [node for node in map(self._cluster.node, freed) if node is not None]
             if nodes:
-                self._queue.wake(lambda pod: self._would_fit(pod, nodes))
+                self._queue.wake(lambda pod: self._could_use(pod, nodes))
 
-    def _would_fit(self, pod: PodInfo, nodes: list[NodeInfo]) -> bool:
-        return any(first_rejection(pod, self._cluster.seen_by(pod, n)) is None for n in nodes)
+    def _could_use(self, pod: PodInfo, nodes: list[NodeInfo]) -> bool:
+        """Whether one of the nodes would take the Pod, at once or by preemption."""
+        seen = [self._cluster.seen_by(pod, node) for node in nodes]
+        return any(
+            first_rejection(pod, node) is None or preemption.victims_on(pod, node) is not None
+            for node in seen
+        )
 
     def _binding_failed(self, pod: PodInfo, message: str) -> None:
         """Called by the writer. The Pod is tried again, unless the watch has told otherwise."""

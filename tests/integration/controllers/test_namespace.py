@@ -116,3 +116,19 @@ def caches_agree(room: Room) -> bool:
     cached = room.controllers[0]._config_maps.get("default/kube-root-ca.crt")
     accounts = room.controllers[0]._accounts.get("default/default")
     return bool(accounts) and "BEGIN" in ((cached or {}).get("data") or {}).get("ca.crt", "")
+
+
+def test_a_namespace_of_many_pods_goes_when_the_last_one_has_ended(
+    server: ApiServerProcess,
+) -> None:
+    with running(server, NamespaceController) as room:
+        room.create("nodes", a_node("node-1"))
+        room.create("namespaces", a_namespace("lab"))
+        for number in range(30):
+            room.create("pods", a_pod(f"web-{number}", "lab", node="node-1"))
+        room.client.delete("namespaces", "lab")
+        eventually(lambda: condition(room, "lab", "NamespaceContentRemaining"))
+        for pod in room.list("pods", "lab"):
+            room.client.delete("pods", pod["metadata"]["name"], "lab", grace_s=0)
+        eventually(lambda: room.find("namespaces", "lab") is None, 5)
+        assert room.controllers[0]._loop.reconciled < 10

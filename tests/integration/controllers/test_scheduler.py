@@ -240,3 +240,18 @@ def test_a_pod_that_is_deleted_while_it_waits_is_forgotten(server: ApiServerProc
         room.client.delete("pods", "web", "default")
         eventually(lambda: room.find("pods", "web", "default") is None)
         eventually(lambda: room.controllers[0]._queue.get("default/web") is None)
+
+
+def test_a_pod_that_waits_preempts_when_a_stronger_one_has_gone(server: ApiServerProcess) -> None:
+    with running(server, Scheduler) as room:
+        room.create("nodes", a_node("node-1", cpu="2"))
+        for name, priority in (("low", 0), ("peer", 100)):
+            room.create("pods", a_pod(name, cpu="1", priority=priority))
+            bound(room, name)
+        room.create("pods", a_pod("high", cpu="2", priority=100))
+        assert "No preemption victims" in refused(room, "high")["message"]
+        room.client.delete("pods", "peer", "default", grace_s=0)
+        victim = eventually(lambda: the_one_ending(room))
+        assert victim["metadata"]["name"] == "low"
+        room.client.delete("pods", "low", "default", grace_s=0)
+        assert bound(room, "high") == "node-1"
