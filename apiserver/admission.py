@@ -65,7 +65,10 @@ def _fill_pod(store: Store, pod: Object) -> None:
     account = spec.get("serviceAccountName") or "default"
     namespace, name = pod["metadata"]["namespace"], pod["metadata"].get("name", "")
     if account != "default" and store.get("serviceaccounts", namespace, account) is None:
-        why = f'error looking up service account {namespace}/{account}: serviceaccount "{account}" not found'
+        why = (
+            f"error looking up service account {namespace}/{account}: serviceaccount "
+            f'"{account}" not found'
+        )
         raise ApiError(status.forbidden(resource("pods"), name, why))
     spec["serviceAccountName"] = spec["serviceAccount"] = account
     spec.setdefault("priority", 0)

@@ -1,4 +1,5 @@
-"""Who may do what: a fixed table for the cluster's own identities. Room apiserver; called by routes.py.
+"""Who may do what: a fixed table for the cluster's own identities. Room apiserver; called by
+routes.py.
 
 Reading right to left: `system:masters` may do everything, the controllers nearly so, the scheduler
 binds, and a node sees only what runs on it (as Kubernetes' Node authorizer has it).
@@ -44,7 +45,11 @@ class Action:
     @property
     def plural(self) -> str:
         """ "pods" or "pods/status"."""
-        return f"{self.resource.plural}/{self.subresource}" if self.subresource else self.resource.plural
+        return (
+            f"{self.resource.plural}/{self.subresource}"
+            if self.subresource
+            else self.resource.plural
+        )
 
 
 def action_of(call: Call) -> Action:
@@ -56,7 +61,9 @@ def authorize(store: Store, call: Call) -> None:
     """ApiError 403 in Kubernetes' words when the user may not do this."""
     action = action_of(call)
     if not is_allowed(store, call.user, action):
-        raise ApiError(status.forbidden(action.resource, action.name or "", refusal(call.user, action)))
+        raise ApiError(
+            status.forbidden(action.resource, action.name or "", refusal(call.user, action))
+        )
 
 
 def refusal(user: User, action: Action) -> str:
@@ -105,7 +112,7 @@ def _scheduler_may(action: Action) -> bool:
     return action.verb in _SCHEDULER.get(action.plural, ())
 
 
-# ---- nodes ----------------------------------------------------------------------------------------
+# ---- nodes -------------------------------------------------------------------------------------
 
 
 def _node_may(store: Store, node: str, action: Action) -> bool:

@@ -1,11 +1,12 @@
 """Request bodies: what a client sent, as an object. Room apiserver; called by verbs.py.
 
-JSON, YAML and protobuf are read; the size is bounded before anything is. Each problem of an object is
-an error, or a warning, as `fieldValidation` says.
+JSON, YAML and protobuf are read; the size is bounded before anything is. Each problem of an
+object is an error, or a warning, as `fieldValidation` says.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import orjson
@@ -36,60 +37,58 @@ def read(environ: dict[str, Any], limit: int = LIMIT_BYTES) -> bytes:
 def media_type(environ: dict[str, Any]) -> str:
     """The Content-Type without parameters; no header means JSON, as in Kubernetes."""
     text: str = environ.get("CONTENT_TYPE", "")
-    return text.split(";")[0].strip().lower() or JSON
+    return text.split(";", maxsplit=1)[0].strip().lower() or JSON
 
 
-def read_object(call: Call, struct_name: str, what: str) -> Object:
-    """The body as an object of `struct_name`, checked as `fieldValidation` asks. `what` names it in
-    errors: "Pod"."""
-    raw = read(call.environ)
-    return decode(call, raw, media_type(call.environ), struct_name, what)
+def read_object(call: Call, kind: str) -> Object:
+    """The body as an object of that kind ("Pod"), checked as `fieldValidation` asks."""
+    return decode(call, read(call.environ), media_type(call.environ), kind)
 
 
-def decode(call: Call, raw: bytes, kind: str, struct_name: str, what: str) -> Object:
+def decode(call: Call, raw: bytes, content_type: str, kind: str) -> Object:
     """`read_object` for a body at hand."""
     validation = field_validation(call)
-    obj, duplicates = _parse(raw, kind, struct_name, what, validation)
-    check(call, obj, struct_name, what, validation, duplicates)
+    obj, duplicates = _parse(raw, content_type, kind, validation)
+    check(call, obj, kind, validation=validation, duplicates=duplicates)
     return obj
 
 
 def _parse(
-    raw: bytes, kind: str, struct_name: str, what: str, validation: str
+    raw: bytes, content_type: str, kind: str, validation: str
 ) -> tuple[Object, list[strict.Problem]]:
     duplicates: list[strict.Problem] = []
-    if kind == JSON:
-        is_asked = validation in ("Strict", "Warn!")
-        parsed, duplicates = parse_json(raw, what, is_asked)
-    elif kind in (YAML, "application/x-yaml", "text/yaml"):
-        parsed = parse_yaml(raw, what)
-    elif kind == PROTOBUF:
-        parsed = _parse_protobuf(raw, struct_name)
+    if content_type == JSON:
+        parsed, duplicates = parse_json(raw, kind, validation in ("Strict", "Warn!"))
+    elif content_type in (YAML, "application/x-yaml", "text/yaml"):
+        parsed = parse_yaml(raw, kind)
+    elif content_type == PROTOBUF:
+        parsed = _parse_protobuf(raw, kind)
     else:
         raise ApiError(status.unsupported_media_type(READ_TYPES))
     if not isinstance(parsed, dict):
-        raise ApiError(status.bad_request(f"the object provided is unrecognized (must be of type {what}): "
-                                          "it is not a JSON object"))  # fmt: skip
+        raise _unrecognized(kind, "it is not a JSON object")
     return parsed, duplicates
 
 
-def parse_json(raw: bytes, what: str, is_strict: bool = False) -> tuple[Any, list[strict.Problem]]:
+def _unrecognized(kind: str, why: str) -> ApiError:
+    return ApiError(
+        status.bad_request(f"the object provided is unrecognized (must be of type {kind}): {why}")
+    )
+
+
+def parse_json(raw: bytes, kind: str, is_strict: bool = False) -> tuple[Any, list[strict.Problem]]:
     """JSON with its duplicate keys if `is_strict`; ApiError 400 with line and column."""
     try:
         parsed = orjson.loads(raw)
     except orjson.JSONDecodeError as error:
-        raise ApiError(
-            status.bad_request(
-                f"the object provided is unrecognized (must be of type {what}): couldn't get "
-                f"version/kind; json parse error: {error}"
-            )
-        ) from None
+        why = f"couldn't get version/kind; json parse error: {error}"
+        raise _unrecognized(kind, why) from None
     if is_strict:
         return strict.decode_json_strict(raw)
     return parsed, []
 
 
-def parse_yaml(raw: bytes, what: str) -> Any:
+def parse_yaml(raw: bytes, kind: str) -> Any:
     """One YAML document; ApiError 400 with line and column."""
     import yaml
 
@@ -97,11 +96,7 @@ def parse_yaml(raw: bytes, what: str) -> Any:
     try:
         return yaml.load(raw, Loader=loader)
     except yaml.YAMLError as error:
-        raise ApiError(
-            status.bad_request(
-                f"the object provided is unrecognized (must be of type {what}): yaml parse error: {error}"
-            )
-        ) from None
+        raise _unrecognized(kind, f"yaml parse error: {error}") from None
 
 
 def _parse_protobuf(raw: bytes, struct_name: str) -> Object:
@@ -114,13 +109,14 @@ def _parse_protobuf(raw: bytes, struct_name: str) -> Object:
 
 
 def field_validation(call: Call) -> str:
-    """ "Strict", "Ignore", "Warn", or "Warn!" when the client said Warn itself (then duplicate keys,
-    which cost a second parse to find, are looked for as well)."""
+    """ "Strict", "Ignore", "Warn", or "Warn!" when the client said Warn itself (then duplicate
+    keys, which cost a second parse to find, are looked for as well)."""
     value = call.query.get("fieldValidation", "")
     if value not in ("", "Strict", "Warn", "Ignore"):
         raise ApiError(
             status.bad_request(
-                f'fieldValidation: Unsupported value: "{value}": supported values: "Ignore", "Strict", "Warn"'
+                f'fieldValidation: Unsupported value: "{value}": supported values: "Ignore", '
+                f'"Strict", "Warn"'
             )
         )
     return "Warn!" if value == "Warn" else value or "Warn"
@@ -129,16 +125,17 @@ def field_validation(call: Call) -> str:
 def check(
     call: Call,
     obj: Object,
-    struct_name: str,
-    what: str,
+    kind: str,
+    *,
     validation: str,
-    duplicates: list[strict.Problem],
+    duplicates: Sequence[strict.Problem] = (),
 ) -> None:
     """Wrong types are errors; unknown and duplicate fields are errors, warnings or nothing."""
-    problems = duplicates + strict.find_problems(obj, struct_name)
+    problems = [*duplicates, *strict.find_problems(obj, kind)]
     if not problems:
         return
-    prefix = f'{what} in version "{obj.get("apiVersion") or call.resource.api_version}" cannot be handled as a {what}: '
+    version = obj.get("apiVersion") or call.resource.api_version
+    prefix = f'{kind} in version "{version}" cannot be handled as a {kind}: '
     wrong = [p.message for p in problems if p.kind not in ("unknown", "duplicate")]
     if wrong:
         raise ApiError(status.bad_request(prefix + "; ".join(wrong)))
@@ -159,7 +156,8 @@ def check_type(obj: Object, resource: Resource) -> None:
                 f"the API version in the data ({said[0]}) does not match the expected API version "
                 f"({resource.api_version})"
                 if said[0] != resource.api_version
-                else f'{said[1]} in version "{said[0]}" cannot be handled as a {resource.kind}: no kind '
+                else f'{said[1]} in version "{said[0]}" cannot be handled as a {resource.kind}: '
+                f"no kind "
                 f'"{said[1]}" is served here ({group_version_kind})'
             )
         )

@@ -20,8 +20,8 @@ from apiserver.sql import open_engine, sqlite_path, what_is_wrong
 
 
 def hold_database(url: str) -> IO[str] | None:
-    """Keep other API servers off a SQLite file, for two would not see each other's changes. The lock
-    is held while the returned file is open, and ends with the process however it ends."""
+    """Keep other API servers off a SQLite file, for two would not see each other's changes. The
+    lock is held while the returned file is open, and ends with the process however it ends."""
     path = sqlite_path(url)
     if path is None:
         return None
@@ -30,13 +30,15 @@ def hold_database(url: str) -> IO[str] | None:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         file.close()
-        raise DatabaseUnusable(f"another API server serves the database {path}; nothing was changed") from None
+        raise DatabaseUnusable(
+            f"another API server serves the database {path}; nothing was changed"
+        ) from None
     return file
 
 
 def open_database(url: str) -> Engine:
-    """An engine on a database at the newest schema; DatabaseUnusable, with nothing changed, when it is
-    no database, is locked by another program, or comes from a newer Podium."""
+    """An engine on a database at the newest schema; DatabaseUnusable, with nothing changed, when
+    it is no database, is locked by another program, or comes from a newer Podium."""
     engine = open_engine(url)
     try:
         with engine.connect().execution_options(podium_reads=True) as connection:
@@ -66,7 +68,8 @@ def _schema_version(connection: Connection) -> str | None:
 def _migrate(engine: Engine, version: str | None) -> None:
     if version is not None and version > SCHEMA_HEAD:
         raise DatabaseUnusable(
-            f"the database has schema {version}, newer than this Podium's {SCHEMA_HEAD}; nothing was changed"
+            f"the database has schema {version}, newer than this Podium's {SCHEMA_HEAD}; "
+            f"nothing was changed"
         )
     from alembic import command
     from alembic.config import Config

@@ -29,7 +29,8 @@ def check_options(resource: Resource, options: Object) -> None:
     policy = options.get("propagationPolicy")
     if policy is not None and options.get("orphanDependents") is not None:
         raise _invalid_options("propagationPolicy: Invalid value: "
-                               f'"{policy}": orphanDependents and deletionPropagation cannot be both set')  # fmt: skip
+                               f'"{policy}": orphanDependents and deletionPropagation cannot be '
+                               f'both set')  # fmt: skip
     if policy is not None and policy not in _POLICIES:
         supported = '"Foreground","Background","Orphan", or nil'
         raise _invalid_options(
@@ -54,7 +55,8 @@ def check_preconditions(resource: Resource, obj: Object, options: Object) -> Non
     ):
         if precondition is not None and precondition != metadata[field]:
             why = (
-                f"Precondition failed: {label} in precondition: {precondition}, {label} in object meta: "
+                f"Precondition failed: {label} in precondition: {precondition}, {label} in "
+                f"object meta: "
                 f"{metadata[field]}"
             )
             raise ApiError(status.conflict(resource, metadata["name"], why))

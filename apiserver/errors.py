@@ -1,4 +1,5 @@
-"""What the API server refuses, and how it says so. Raised anywhere below routes.py, caught only there.
+"""What the API server refuses, and how it says so. Raised anywhere below routes.py, caught only
+there.
 
 ServerError                     the process cannot start; str() is for the operator
 └── DatabaseUnusable            corrupt, locked, of a newer schema: nothing was changed

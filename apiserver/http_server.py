@@ -1,9 +1,10 @@
 """A small WSGI server: HTTP/1.1 over TLS on gevent, one greenlet per connection, one process.
 
-Room apiserver; started by __main__.py, serves the Flask app of routes.py. It exists because none of
-the usual servers gives a WSGI application all of: client certificates, the socket (to notice that a
-watcher has gone, to splice exec), refusing a body before reading it, and speed enough in one process
-(docs/decisions/web-server.md). The application finds its Connection in environ["podium.connection"].
+Room apiserver; started by __main__.py, serves the Flask app of routes.py. It exists because none
+of the usual servers gives a WSGI application all of: client certificates, the socket (to notice
+that a watcher has gone, to splice exec), refusing a body before reading it, and speed enough in
+one process (docs/decisions/web-server.md). The application finds its Connection in
+environ["podium.connection"].
 """
 
 from __future__ import annotations
@@ -118,8 +119,8 @@ class Connection:
     # ---- noticing that the client has gone ----------------------------------------------------
 
     def on_readable(self, wake: Callable[[], object]) -> None:
-        """Call `wake` when the socket becomes readable: in the middle of an answer that means, almost
-        always, that the client has closed it."""
+        """Call `wake` when the socket becomes readable: in the middle of an answer that means,
+        almost always, that the client has closed it."""
         self._wake = wake
         self._readable = gevent.get_hub().loop.io(self.socket.fileno(), 1)
         self._readable.start(self._became_readable)
@@ -163,7 +164,8 @@ class Connection:
     # ---- ending -----------------------------------------------------------------------------
 
     def linger(self) -> None:
-        """Throw away what still comes, within bounds, so that the client gets to read the answer."""
+        """Throw away what still comes, within bounds, so that the client gets to read the
+        answer."""
         until, left = time.monotonic() + LINGER_S, LINGER_BYTES
         try:
             while left > 0 and (wait := until - time.monotonic()) > 0:

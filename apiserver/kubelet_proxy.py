@@ -1,4 +1,5 @@
-"""What only a node can answer: logs, exec, attach, and anything below nodes/NAME/proxy. Room apiserver.
+"""What only a node can answer: logs, exec, attach, and anything below nodes/NAME/proxy. Room
+apiserver.
 
 Called by routes.py. The request goes on to the kubelet's HTTPS endpoint with the API server's own
 client certificate; the answer is streamed, an upgraded connection is spliced byte by byte, so that
@@ -84,7 +85,9 @@ class KubeletProxy:
 
     def _upgrade(self, call: Call) -> Reply:
         if call.environ.get("HTTP_UPGRADE", "").lower() != "websocket":
-            raise ApiError(status.bad_request("Upgrade request required: this server speaks WebSocket only"))
+            raise ApiError(
+                status.bad_request("Upgrade request required: this server speaks WebSocket only")
+            )
         pod = self._verbs.find(call)
         container = container_of(pod, call.query.get("container", ""))
         node = pod.object["spec"].get("nodeName")
@@ -106,20 +109,25 @@ class KubeletProxy:
         port = ((found.get("daemonEndpoints") or {}).get("kubeletEndpoint") or {}).get("Port")
         host = addresses.get("InternalIP") or addresses.get("Hostname")
         if not host or not port:
-            raise ApiError(status.internal_error(f"node {node_name} has not said where its kubelet listens"))
+            raise ApiError(
+                status.internal_error(f"node {node_name} has not said where its kubelet listens")
+            )
         return Endpoint(node_name, host, int(port))
 
     def _connect(self, endpoint: Endpoint) -> Any:
         if self._context is None:
             self._context = _client_context(self._pki)
         try:
-            plain = gevent.socket.create_connection((endpoint.host, endpoint.port), CONNECT_TIMEOUT_S)
+            plain = gevent.socket.create_connection(
+                (endpoint.host, endpoint.port), CONNECT_TIMEOUT_S
+            )
             plain.setsockopt(gevent.socket.IPPROTO_TCP, gevent.socket.TCP_NODELAY, 1)
             return self._context.wrap_socket(plain, server_hostname=endpoint.node)
         except OSError as error:
             raise ApiError(
                 status.internal_error(
-                    f"cannot reach the kubelet of node {endpoint.node} at {endpoint.host}:{endpoint.port}: {error}"
+                    f"cannot reach the kubelet of node {endpoint.node} at "
+                    f"{endpoint.host}:{endpoint.port}: {error}"
                 )
             ) from None
 
@@ -135,7 +143,9 @@ class KubeletProxy:
         except (OSError, http.client.HTTPException) as error:
             upstream.close()
             raise ApiError(
-                status.internal_error(f"the kubelet of node {endpoint.node} did not answer: {error!r}")
+                status.internal_error(
+                    f"the kubelet of node {endpoint.node} did not answer: {error!r}"
+                )
             ) from None
         if answer.status >= 400:
             body = answer.read(PIECE_BYTES)
@@ -150,14 +160,20 @@ def container_of(pod: Record, wanted: str) -> str:
     """The container that is meant; ApiError 400 in Kubernetes' words."""
     spec = pod.object["spec"]
     names = [c["name"] for c in spec.get("containers") or ()]
-    others = [c["name"] for kind in ("initContainers", "ephemeralContainers") for c in spec.get(kind) or ()]
+    others = [
+        c["name"]
+        for kind in ("initContainers", "ephemeralContainers")
+        for c in spec.get(kind) or ()
+    ]
     if wanted:
         if wanted in names or wanted in others:
             return wanted
         raise ApiError(status.bad_request(f"container {wanted} is not valid for pod {pod.name}"))
     if len(names) == 1 and not spec.get("ephemeralContainers"):
         return str(names[0])
-    message = f"a container name must be specified for pod {pod.name}, choose one of: [{' '.join(names)}]"
+    message = (
+        f"a container name must be specified for pod {pod.name}, choose one of: [{' '.join(names)}]"
+    )
     if spec.get("initContainers"):
         inits = [c["name"] for c in spec["initContainers"]]
         message += f" or one of the init containers: [{' '.join(inits)}]"
@@ -167,7 +183,9 @@ def container_of(pod: Record, wanted: str) -> str:
 def _client_context(pki: Path) -> ssl.SSLContext:
     context: ssl.SSLContext = gevent.ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.load_verify_locations(pki / "ca.crt")
-    context.load_cert_chain(pki / "apiserver-kubelet-client.crt", pki / "apiserver-kubelet-client.key")
+    context.load_cert_chain(
+        pki / "apiserver-kubelet-client.crt", pki / "apiserver-kubelet-client.key"
+    )
     return context
 
 
@@ -193,8 +211,11 @@ def _send(client: http.client.HTTPConnection, call: Call, method: str, target: s
         return  # the kubelet has refused in the middle: its answer says why
 
 
-def _pieces(connection: Connection, upstream: Any, answer: http.client.HTTPResponse) -> Iterator[bytes]:
-    """The answer as it comes; when our client goes away the kubelet's connection is closed at once."""
+def _pieces(
+    connection: Connection, upstream: Any, answer: http.client.HTTPResponse
+) -> Iterator[bytes]:
+    """The answer as it comes; when our client goes away the kubelet's connection is closed at
+    once."""
 
     def client_may_have_gone() -> None:
         if connection.has_gone():
@@ -222,7 +243,7 @@ def _refusal(answer: http.client.HTTPResponse, body: bytes) -> Reply:
     raise ApiError(status.status(answer.status, reasons.get(answer.status, "InternalError"), text))
 
 
-# ---- exec and attach ------------------------------------------------------------------------------
+# ---- exec and attach ---------------------------------------------------------------------------
 
 
 def _splice_upgraded(call: Call, upstream: Any, target: str) -> Reply:
@@ -232,7 +253,9 @@ def _splice_upgraded(call: Call, upstream: Any, target: str) -> Reply:
     code = int(head.split(b" ", 2)[1])
     if code != 101:
         text = (rest + _read_rest(upstream)).decode(errors="replace").strip()
-        raise ApiError(status.status(code, "BadRequest" if code == 400 else "InternalError", text or "refused"))
+        raise ApiError(
+            status.status(code, "BadRequest" if code == 400 else "InternalError", text or "refused")
+        )
     connection: Connection = call.environ["podium.connection"]
     client, early = connection.take()
     client.settimeout(None)
@@ -263,7 +286,9 @@ def _read_head(upstream: Any) -> tuple[bytes, bytes]:
     while b"\r\n\r\n" not in data:
         piece = upstream.recv(PIECE_BYTES)
         if not piece or len(data) > HEAD_LIMIT_BYTES:
-            raise ApiError(status.internal_error("the kubelet closed the connection without an answer"))
+            raise ApiError(
+                status.internal_error("the kubelet closed the connection without an answer")
+            )
         data += piece
     head, _, rest = data.partition(b"\r\n\r\n")
     return head, rest

@@ -17,7 +17,7 @@ import orjson
 
 from apiserver import wire
 from apiserver.errors import ApiError
-from apiserver.storage import Change, Compacted, Page, Record, Store
+from apiserver.storage import Change, Compacted, Page, Record, Span, Store
 from podium.api import status
 from podium.api.scheme import Resource
 from podium.api.selectors import (
@@ -64,13 +64,16 @@ def field_value(obj: wire.Object, path: str) -> str:
 _BOOLEANS = ("spec.hostNetwork", "spec.unschedulable")
 
 
+NO_FIELDS = FieldSelector()
+
+
 @dataclass(frozen=True, slots=True)
 class Filter:
     """A label and a field selector, and the namespace asked for (None: all)."""
 
     namespace: str | None
     labels: LabelSelector = EVERYTHING
-    fields: FieldSelector = FieldSelector()
+    fields: FieldSelector = NO_FIELDS
 
     @property
     def takes_all(self) -> bool:
@@ -110,7 +113,7 @@ def parse_filter(resource: Resource, namespace: str | None, labels: str, fields:
     """From a request's query; ApiError 400 when a selector cannot be read or used."""
     try:
         label_selector = parse_label_selector(labels) if labels else EVERYTHING
-        field_selector = parse_field_selector(fields) if fields else FieldSelector()
+        field_selector = parse_field_selector(fields) if fields else NO_FIELDS
     except SelectorError as error:
         raise ApiError(status.bad_request(str(error))) from None
     allowed = ("metadata.name", "metadata.namespace", *FIELDS.get(resource.key, ()))
@@ -119,14 +122,16 @@ def parse_filter(resource: Resource, namespace: str | None, labels: str, fields:
             group_version = resource.api_version if resource.group else f"/{resource.version}"
             raise ApiError(
                 status.bad_request(
-                    f'Unable to find "{group_version}, Resource={resource.plural}" that match label '
-                    f'selector "{labels}", field selector "{fields}": field label not supported: {path}'
+                    f'Unable to find "{group_version}, Resource={resource.plural}" that match '
+                    f"label "
+                    f'selector "{labels}", field selector "{fields}": field label not '
+                    f"supported: {path}"
                 )
             )
     return Filter(namespace, label_selector, field_selector)
 
 
-# ---- pages ----------------------------------------------------------------------------------------
+# ---- pages -------------------------------------------------------------------------------------
 
 
 @dataclass(slots=True)
@@ -156,7 +161,7 @@ def pages(
         yield _page_of_one(store, resource, filter_, name)
         return
     while True:
-        page = store.page(resource.key, filter_.namespace, after, PAGE, at)
+        page = store.page(Span(resource.key, filter_.namespace, after, PAGE), at)
         if not filter_.takes_all:
             page.records = [r for r in page.records if filter_.matches(r.object)]
         yield page
@@ -178,8 +183,9 @@ def select(
     resource: Resource,
     filter_: Filter,
     limit: int,
-    after: tuple[str, str],
-    at: int | None,
+    *,
+    after: tuple[str, str] = ("", ""),
+    at: int | None = None,
 ) -> Selection:
     """One page for a client: at most `limit` objects (0: all). Raises Compacted."""
     records: list[Record] = []
@@ -195,11 +201,11 @@ def select(
     cut = records[:limit]
     remaining = None
     if filter_.takes_all:
-        remaining = max(1, store.count(resource.key, filter_.namespace, cut[-1].place))
+        remaining = max(1, store.count(Span(resource.key, filter_.namespace, cut[-1].place)))
     return Selection(cut, rv, cut[-1].place, remaining)
 
 
-# ---- continue tokens ------------------------------------------------------------------------------
+# ---- continue tokens ---------------------------------------------------------------------------
 
 
 def token(rv: int, after: tuple[str, str]) -> str:
@@ -226,7 +232,8 @@ def read_token(text: str) -> tuple[int | None, tuple[str, str]]:
 def expired_token(after: tuple[str, str]) -> ApiError:
     """410 with a token that goes on from there in today's state, inconsistently."""
     body = status.expired(
-        "The provided continue parameter is too old to display a consistent list result. You can start "
+        "The provided continue parameter is too old to display a consistent list result. You "
+        "can start "
         "a new list without the continue parameter, or use the continue token in this response to "
         "retrieve the remainder of the results. Continuing with the provided token results in an "
         "inconsistent list - objects that were created, modified, or deleted between the time the "

@@ -6,7 +6,7 @@ Registered by routes.py. Only who may do everything can ask for a link; a link w
 from __future__ import annotations
 
 import orjson
-from flask import Flask, Response, redirect, render_template, request
+from flask import Flask, Response, render_template, request
 
 from apiserver.authentication import Authenticator
 from apiserver.authorization import MASTERS
@@ -21,7 +21,9 @@ def add_login(app: Flask, authenticator: Authenticator) -> None:
     def new_link() -> Response:
         user = authenticator.user(request.environ)
         if MASTERS not in user.groups or user.is_read_only:
-            raise ApiError(status.forbidden(None, "", f'User "{user.name}" cannot post path "/ui/login-links"'))
+            raise ApiError(
+                status.forbidden(None, "", f'User "{user.name}" cannot post path "/ui/login-links"')
+            )
         url = f"https://{request.host}/ui/login?token={authenticator.sessions.new_link_token()}"
         return Response(orjson.dumps({"url": url}), 201, mimetype="application/json")
 
@@ -29,9 +31,16 @@ def add_login(app: Flask, authenticator: Authenticator) -> None:
         cookie = authenticator.sessions.redeem(request.args.get("token", ""))
         if cookie is None:
             return Response(_stranger_page(), 403, mimetype="text/html")
-        answer = redirect("/ui/", 303, Response=Response)
-        answer.set_cookie(COOKIE, cookie, max_age=SESSION_LIFETIME_S, path="/", secure=True, httponly=True,
-                          samesite="Strict")  # fmt: skip
+        answer = Response(status=303, headers={"Location": "/ui/"})
+        answer.set_cookie(
+            COOKIE,
+            cookie,
+            max_age=SESSION_LIFETIME_S,
+            path="/",
+            secure=True,
+            httponly=True,
+            samesite="Strict",
+        )
         answer.headers["Cache-Control"] = "no-store"
         return answer
 
@@ -41,5 +50,7 @@ def add_login(app: Flask, authenticator: Authenticator) -> None:
 
 def _stranger_page() -> str:
     return render_template(
-        "login.html", title="This link does not work", reason="It has been used already, or it is too old."
+        "login.html",
+        title="This link does not work",
+        reason="It has been used already, or it is too old.",
     )

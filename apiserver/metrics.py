@@ -37,7 +37,10 @@ class Metrics:
 
     def _request_lines(self) -> Iterator[str]:
         for (verb, resource, subresource, code), count in sorted(self._requests.items()):
-            labels = f'code="{code}",resource="{resource}",subresource="{subresource}",verb="{verb.upper()}"'
+            labels = (
+                f'code="{code}",resource="{resource}",subresource="{subresource}",'
+                f'verb="{verb.upper()}"'
+            )
             yield f"apiserver_request_total{{{labels}}} {count}"
 
 

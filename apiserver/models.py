@@ -3,7 +3,8 @@
     meta    rv (the last revision given out), compact_rv (the oldest that can still be asked for)
     object  every object as it is now: its body is the JSON that GET answers with, byte for byte
     change  the undo log: every change in rv order with the body before it, so that the state at an
-            older revision R is what has not changed since R, and `prev` of each first change after R
+            older revision R is what has not changed since R, and `prev` of each first change
+            after R
     moment  which revision was the last one at a time: how "an hour ago" becomes a revision
 
 Columns that are searched come before the bodies, so that SQLite skips rows without reading blobs.

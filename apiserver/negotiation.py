@@ -1,4 +1,5 @@
-"""Which form of an answer a client wants, by its Accept header. Room apiserver; called by verbs.py."""
+"""Which form of an answer a client wants, by its Accept header. Room apiserver; called by
+verbs.py."""
 
 from __future__ import annotations
 

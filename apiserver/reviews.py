@@ -1,4 +1,5 @@
-"""Questions about oneself: `kubectl auth whoami` and `auth can-i`. Room apiserver; called by routes.py.
+"""Questions about oneself: `kubectl auth whoami` and `auth can-i`. Room apiserver; called by
+routes.py.
 
 Reviews are created, answered and never stored.
 """
@@ -24,7 +25,7 @@ def review(store: Store, call: Call) -> Reply:
     resource = call.resource
     if call.verb != "create":
         raise ApiError(status.method_not_allowed(resource))
-    obj = bodies.read_object(call, resource.kind, resource.kind)
+    obj = bodies.read_object(call, resource.kind)
     bodies.check_type(obj, resource)
     if resource.plural == "selfsubjectreviews":
         obj["metadata"] = {"creationTimestamp": meta.now()}

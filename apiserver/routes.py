@@ -34,9 +34,16 @@ log = logging.getLogger("apiserver")
 
 METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
 VERSION = {
-    "major": "1", "minor": "32", "gitVersion": "v1.32.0+podium", "gitCommit": "", "gitTreeState": "clean",
-    "buildDate": "", "goVersion": "", "compiler": "cpython", "platform": "linux/amd64",
-}  # fmt: skip
+    "major": "1",
+    "minor": "32",
+    "gitVersion": "v1.32.0+podium",
+    "gitCommit": "",
+    "gitTreeState": "clean",
+    "buildDate": "",
+    "goVersion": "",
+    "compiler": "cpython",
+    "platform": "linux/amd64",
+}
 AGGREGATED = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList"
 _ON_KUBELETS = frozenset({"log", "exec", "attach", "proxy"})
 
@@ -72,8 +79,7 @@ class Rooms:
         if call.subresource is None:
             if call.resource in discovery.REVIEWS:
                 return review(self.verbs.store, call)
-            reply: Reply = getattr(self.verbs, call.verb)(call)
-            return reply
+            return self.verbs.handle(call)
         if call.subresource in _ON_KUBELETS:
             return self.kubelets.handle(call)
         return self.subresources.handle(call)
@@ -92,7 +98,9 @@ def create_app(rooms: Rooms) -> Flask:
 
     for prefix in ("/api", "/apis"):
         rule = f"{prefix}/<path:path>"
-        app.add_url_rule(rule, rule, resource_call, methods=METHODS, provide_automatic_options=False)
+        app.add_url_rule(
+            rule, rule, resource_call, methods=METHODS, provide_automatic_options=False
+        )
         app.add_url_rule(rule, f"{rule} upgrade", resource_call, methods=["GET"], websocket=True,
                          provide_automatic_options=False)  # fmt: skip
     _add_discovery(app, rooms.authenticator)
@@ -110,7 +118,7 @@ def answer(reply: Reply) -> Response:
     return response
 
 
-# ---- refusals -------------------------------------------------------------------------------------
+# ---- refusals ----------------------------------------------------------------------------------
 
 
 def _add_refusals(app: Flask, rooms: Rooms) -> None:
@@ -122,8 +130,12 @@ def _add_refusals(app: Flask, rooms: Rooms) -> None:
 
     app.register_error_handler(ApiError, refused)
     app.register_error_handler(404, lambda _error: _refusal(ApiError(status.page_not_found())))
-    app.register_error_handler(405, lambda _error: _refusal(ApiError(status.method_not_allowed(None))))
-    app.register_error_handler(BadRequestLine, lambda error: _refusal(ApiError(status.bad_request(str(error)))))
+    app.register_error_handler(
+        405, lambda _error: _refusal(ApiError(status.method_not_allowed(None)))
+    )
+    app.register_error_handler(
+        BadRequestLine, lambda error: _refusal(ApiError(status.bad_request(str(error))))
+    )
     app.register_error_handler(SQLAlchemyError, _unreadable)
     app.register_error_handler(Exception, _failed)
 
@@ -138,7 +150,9 @@ def _refusal(error: ApiError) -> Response:
 
 def _unreadable(error: SQLAlchemyError) -> Response:
     log.error("%s %s: cannot read the database: %s", request.method, request.path, error)
-    return _refusal(ApiError(status.internal_error(f"cannot read the database: {what_is_wrong(error)}")))
+    return _refusal(
+        ApiError(status.internal_error(f"cannot read the database: {what_is_wrong(error)}"))
+    )
 
 
 def _failed(error: Exception) -> Response:
@@ -147,7 +161,7 @@ def _failed(error: Exception) -> Response:
     return _refusal(ApiError(status.internal_error(f"{type(error).__name__}: {error}")))
 
 
-# ---- discovery ------------------------------------------------------------------------------------
+# ---- discovery ---------------------------------------------------------------------------------
 
 
 def _discovery_document(path: str) -> Reply | None:
@@ -202,7 +216,7 @@ def _cached(body: bytes) -> Response:
     return response
 
 
-# ---- health, version, metrics ---------------------------------------------------------------------
+# ---- health, version, metrics ------------------------------------------------------------------
 
 
 def _add_health(app: Flask, rooms: Rooms) -> None:
@@ -215,8 +229,12 @@ def _add_health(app: Flask, rooms: Rooms) -> None:
     def metrics() -> Response:
         rooms.authenticator.user(request.environ)
         connections = int(request.environ["podium.server"].connections())
-        text = rooms.metrics.text(watches=hub.count(), connections=connections, revision=hub.revision,
-                                  failed_writes=store.failed_writes)  # fmt: skip
+        text = rooms.metrics.text(
+            watches=hub.count(),
+            connections=connections,
+            revision=hub.revision,
+            failed_writes=store.failed_writes,
+        )
         return Response(text, mimetype="text/plain")
 
     for path in ("/healthz", "/livez", "/readyz"):

@@ -38,7 +38,9 @@ class ApiServer:
             authenticator=Authenticator(Sessions((pki / "apiserver.key").read_bytes())),
             metrics=Metrics(),
         )
-        context = server_context(str(pki / "apiserver.crt"), str(pki / "apiserver.key"), str(pki / "ca.crt"))
+        context = server_context(
+            str(pki / "apiserver.crt"), str(pki / "apiserver.key"), str(pki / "ca.crt")
+        )
         self.http = HttpServer(config.host, config.port, create_app(rooms), context)
         self.clock_jobs = ClockJobs(self.store)
 

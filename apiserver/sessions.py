@@ -48,7 +48,9 @@ class Sessions:
     def user(self, cookie: str) -> User | None:
         """Who a cookie speaks for."""
         until, _, signature = cookie.partition(".")
-        if not until.isdigit() or not hmac.compare_digest(signature.encode(), self._sign(until).encode()):
+        if not until.isdigit() or not hmac.compare_digest(
+            signature.encode(), self._sign(until).encode()
+        ):
             return None
         return VIEWER if time.time() < int(until) else None
 

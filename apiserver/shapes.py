@@ -133,8 +133,13 @@ def _partial_bytes(record: Record) -> bytes:
 def _table(resource: Resource, metadata: Object, rows: list[Object]) -> Object:
     from apiserver import tables
 
-    return {"kind": "Table", **_META, "metadata": metadata, "columnDefinitions": tables.columns(resource),
-            "rows": rows}  # fmt: skip
+    return {
+        "kind": "Table",
+        **_META,
+        "metadata": metadata,
+        "columnDefinitions": tables.columns(resource),
+        "rows": rows,
+    }
 
 
 def _table_pieces(

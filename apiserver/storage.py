@@ -101,6 +101,24 @@ class Change:
         return self._prev_object
 
 
+@dataclass(frozen=True, slots=True)
+class Span:
+    """Part of a list: about `size` objects of a resource, behind `after` ("", "" is the start).
+    `namespace` None: all of them."""
+
+    resource: str
+    namespace: str | None
+    after: tuple[str, str] = ("", "")
+    size: int = 0
+
+    def values(self) -> dict[str, Any]:
+        """As the statements name them."""
+        found = {"resource": self.resource, "after_name": self.after[1]}
+        if self.namespace is None:
+            return {**found, "after_namespace": self.after[0]}
+        return {**found, "namespace": self.namespace}
+
+
 @dataclass(slots=True)
 class Page:
     """Some of a list, in order, as it was at `rv`; the next page begins behind `upto`, if any."""
@@ -120,16 +138,16 @@ class ObjectWrite:
         self,
         statements: Statements,
         resource: str,
-        namespace: str,
-        name: str,
-        uid: str,
-        template: bytes,
+        obj: wire.Object,
         before: Record | None,
+        *,
         is_delete: bool,
     ) -> None:
+        metadata = obj["metadata"]
         self.statements = statements
-        self.resource, self.namespace, self.name, self.uid = resource, namespace, name, uid
-        self.template, self.before = template, before
+        self.resource, self.namespace = resource, metadata.get("namespace", "")
+        self.name, self.uid = metadata["name"], metadata["uid"]
+        self.template, self.before = wire.template(obj), before
         self.type = "ADDED" if before is None else "DELETED" if is_delete else "MODIFIED"
         self.error: BaseException | None = None
         self.after: Record | None = None
@@ -159,8 +177,17 @@ class ObjectWrite:
         s = self.statements
         key = {"resource": self.resource, "namespace": self.namespace, "name": self.name}
         if self.before is None:
-            return s.insert.change(connection, **key, key_resource=self.resource, key_namespace=self.namespace,
-                                key_name=self.name, uid=self.uid, rv=rv, created_rv=rv, body=body)  # fmt: skip
+            return s.insert.change(
+                connection,
+                **key,
+                key_resource=self.resource,
+                key_namespace=self.namespace,
+                key_name=self.name,
+                uid=self.uid,
+                rv=rv,
+                created_rv=rv,
+                body=body,
+            )
         if self.type == "DELETED":
             return s.delete.change(connection, **key, expected=self.before.rv)
         return s.update.change(connection, **key, expected=self.before.rv, new_rv=rv, new_body=body)
@@ -290,21 +317,16 @@ class Store:
         """(the last revision given out, the oldest that can still be asked for)."""
         return self._read_once(self._read_revisions)
 
-    def page(
-        self,
-        resource: str,
-        namespace: str | None,
-        after: tuple[str, str],
-        size: int,
-        at: int | None,
-    ) -> Page:
-        """Up to about `size` objects behind `after` ("", "" is the start), as they were at revision
-        `at` (None: now). Raises Compacted."""
-        return self._read_snapshot(lambda c: self._page(c, resource, namespace, after, size, at))
+    def page(self, span: Span, at: int | None) -> Page:
+        """The objects of a span as they were at revision `at` (None: now). Raises Compacted."""
+        return self._read_snapshot(lambda connection: self._page(connection, span, at))
 
-    def count(self, resource: str, namespace: str | None, after: tuple[str, str] = ("", "")) -> int:
-        """How many there are behind `after`, now."""
-        return int(self._read_once(lambda c: self._count(c, resource, namespace, after)))
+    def count(self, span: Span) -> int:
+        """How many there are behind a span's `after`, now."""
+        s = self._statements
+        statement = s.count_everywhere if span.namespace is None else s.count_namespace
+        rows = self._read_once(lambda connection: statement.rows(connection, **span.values()))
+        return int(rows[0][0])
 
     def changes_after(self, resource: str, rv: int, upto: int, size: int) -> list[Change]:
         """From the log, in rv order, at most `size`. Raises Compacted."""
@@ -343,58 +365,42 @@ class Store:
         found: dict[str, int] = dict(self._statements.revisions.rows(connection))
         return found["rv"], found["compact_rv"]
 
-    def _count(
-        self, connection: Connection, resource: str, namespace: str | None, after: tuple[str, str]
-    ) -> int:
-        s = self._statements
-        if namespace is None:
-            done = s.count_everywhere.rows(
-                connection, resource=resource, after_namespace=after[0], after_name=after[1]
-            )
-        else:
-            done = s.count_namespace.rows(
-                connection, resource=resource, namespace=namespace, after_name=after[1]
-            )
-        return int(done[0][0])
-
-    def _page(
-        self, connection: Connection, resource: str, namespace: str | None, after: tuple[str, str], size: int,
-        at: int | None,
-    ) -> Page:  # fmt: skip
+    def _page(self, connection: Connection, span: Span, at: int | None) -> Page:
         current, oldest = self._read_revisions(connection)
         if at is not None and at < oldest:
             raise Compacted(oldest)
         s = self._statements
-        if namespace is None:
-            rows = s.list_everywhere.rows(connection, resource=resource, after_namespace=after[0],
-                                         after_name=after[1], size=size)  # fmt: skip
-        else:
-            rows = s.list_namespace.rows(connection, resource=resource, namespace=namespace,
-                                        after_name=after[1], size=size)  # fmt: skip
+        statement = s.list_everywhere if span.namespace is None else s.list_namespace
+        rows = statement.rows(connection, size=span.size, **span.values())
         records = [Record(*row) for row in rows]
-        upto = records[-1].place if len(records) >= size else None
+        upto = records[-1].place if len(records) >= span.size else None
         if at is not None and at < current:
-            records = self._undone(connection, resource, namespace, records, after, upto, at)
+            records = self._undone(connection, span, records, upto=upto, at=at)
         return Page(records, current if at is None else at, upto)
 
     def _undone(
-        self, connection: Connection, resource: str, namespace: str | None, records: list[Record],
-        after: tuple[str, str], upto: tuple[str, str] | None, at: int,
-    ) -> list[Record]:  # fmt: skip
-        """The range (after, upto] as it was at revision `at`: what has not changed since, and the
+        self,
+        connection: Connection,
+        span: Span,
+        records: list[Record],
+        *,
+        upto: tuple[str, str] | None,
+        at: int,
+    ) -> list[Record]:
+        """The span up to `upto` as it was at revision `at`: what has not changed since, and the
         state before each object's first later change."""
-        state: dict[tuple[str, str], Record] = {r.place: r for r in records if r.rv <= at}
+        state = {record.place: record for record in records if record.rv <= at}
         seen: set[tuple[str, str]] = set()
-        for row_namespace, name, prev_rv, prev in self._statements.undo.rows(
-            connection, resource=resource, after=at
+        for namespace, name, prev_rv, prev in self._statements.undo.rows(
+            connection, resource=span.resource, after=at
         ):
-            place = (row_namespace, name)
-            if place in seen or (namespace is not None and row_namespace != namespace):
+            place = (namespace, name)
+            if place in seen or span.namespace not in (None, namespace):
                 continue
             seen.add(place)
-            if place <= after or (upto is not None and place > upto) or prev is None:
+            if place <= span.after or (upto is not None and place > upto) or prev is None:
                 continue
-            state[place] = Record(row_namespace, name, "", prev_rv, 0, prev)
+            state[place] = Record(namespace, name, "", prev_rv, 0, prev)
         return [state[place] for place in sorted(state)]
 
     def _changes_after(
@@ -413,19 +419,9 @@ class Store:
     def write(
         self, resource: str, obj: wire.Object, before: Record | None, *, is_delete: bool = False
     ) -> Record:
-        """Store `obj` if its key is still as `before` (None: absent); returns it as stored, after the
-        commit. Raises Conflicted, StoreFailed."""
-        metadata = obj["metadata"]
-        job = ObjectWrite(
-            self._statements,
-            resource,
-            metadata.get("namespace", ""),
-            metadata["name"],
-            metadata["uid"],
-            wire.template(obj),
-            before,
-            is_delete,
-        )
+        """Store `obj` if its key is still as `before` (None: absent); returns it as stored, after
+        the commit. Raises Conflicted, StoreFailed."""
+        job = ObjectWrite(self._statements, resource, obj, before, is_delete=is_delete)
         self._writer.submit(job)
         record: Record = job.result.get()
         return record

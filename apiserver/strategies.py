@@ -59,7 +59,7 @@ def has_status(resource: Resource) -> bool:
     return "status" in resource.subresources
 
 
-# ---- create ---------------------------------------------------------------------------------------
+# ---- create ------------------------------------------------------------------------------------
 
 
 def prepare_create(resource: Resource, obj: Object) -> None:
@@ -119,7 +119,7 @@ def _amount(quantity: Any) -> Any:
         return 0  # validation says so in its own words
 
 
-# ---- update ---------------------------------------------------------------------------------------
+# ---- update ------------------------------------------------------------------------------------
 
 
 def prepare_update(resource: Resource, new: Object, old: Object, subresource: str | None) -> None:
@@ -183,7 +183,8 @@ def _keep_all_but_status(resource: Resource, new: Object, old: Object) -> None:
 
 
 def _is_new_generation(resource: Resource, new: Object, old: Object) -> bool:
-    """Whether the desired state has changed (for Deployments annotations count, as in Kubernetes)."""
+    """Whether the desired state has changed (for Deployments annotations count, as in
+    Kubernetes)."""
     if new.get("spec") != old.get("spec"):
         return True
     if resource.key != "deployments.apps":

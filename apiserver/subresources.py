@@ -1,7 +1,7 @@
 """What stands behind an object's name: scale, binding, eviction, finalize. Room apiserver.
 
-Called by routes.py. `status` needs nothing here: it is an update of one half (strategies.py). `log`,
-`exec`, `attach` and `proxy` are in kubelet_proxy.py.
+Called by routes.py. `status` needs nothing here: it is an update of one half (strategies.py).
+`log`, `exec`, `attach` and `proxy` are in kubelet_proxy.py.
 """
 
 from __future__ import annotations
@@ -21,7 +21,13 @@ from podium.api.scheme import Resource
 
 Object = dict[str, Any]
 
-SUCCESS: Object = {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": 201}
+SUCCESS: Object = {
+    "kind": "Status",
+    "apiVersion": "v1",
+    "metadata": {},
+    "status": "Success",
+    "code": 201,
+}
 _SCALE = Resource("autoscaling", "v1", "Scale", "scales", "scale")
 _BINDING = Resource("", "v1", "Binding", "bindings", "binding")
 _EVICTION = Resource("policy", "v1", "Eviction", "evictions", "eviction")
@@ -56,7 +62,7 @@ class Subresources:
         return reply_object(200, scale_of(self._verbs.find(call)))
 
     def _put_scale(self, call: Call) -> Reply:
-        scale = bodies.read_object(call, "Scale", "Scale")
+        scale = bodies.read_object(call, "Scale")
         bodies.check_type(scale, _SCALE)
         name = call.required_name()
         said = (scale.get("metadata") or {}).get("name") or name
@@ -73,7 +79,7 @@ class Subresources:
 
         def change(current: Object) -> Object:
             scale = patch(current, "Scale")
-            bodies.check(call, scale, "Scale", "Scale", bodies.field_validation(call), [])
+            bodies.check(call, scale, "Scale", validation=bodies.field_validation(call))
             return scale
 
         return self._set_scale(call, change)
@@ -102,7 +108,7 @@ class Subresources:
 
     def _bind(self, call: Call) -> Reply:
         """The scheduler's word: this Pod runs on that node."""
-        binding = bodies.read_object(call, "Binding", "Binding")
+        binding = bodies.read_object(call, "Binding")
         bodies.check_type(binding, _BINDING)
         causes = validate_binding(binding)
         name = call.required_name()
@@ -124,11 +130,16 @@ class Subresources:
         name = pod["metadata"]["name"]
         uid = (binding.get("metadata") or {}).get("uid")
         if uid and uid != pod["metadata"]["uid"]:
-            why = f"Precondition failed: UID in precondition: {uid}, UID in object meta: {pod['metadata']['uid']}"
+            why = (
+                f"Precondition failed: UID in precondition: {uid}, UID in object meta: "
+                f"{pod['metadata']['uid']}"
+            )
             raise ApiError(_binding_conflict(name, why))
         if pod["metadata"].get("deletionTimestamp"):
             raise ApiError(
-                _binding_conflict(name, f"pod {name} is being deleted, cannot be assigned to a host")
+                _binding_conflict(
+                    name, f"pod {name} is being deleted, cannot be assigned to a host"
+                )
             )
         node = pod["spec"].get("nodeName")
         if node:
@@ -137,7 +148,7 @@ class Subresources:
             )
 
     def _evict(self, call: Call) -> Reply:
-        eviction = bodies.read_object(call, "Eviction", "Eviction")
+        eviction = bodies.read_object(call, "Eviction")
         bodies.check_type(eviction, _EVICTION)
         options = eviction.get("deleteOptions") or {}
         if options.get("dryRun"):
@@ -174,7 +185,9 @@ def _assign(pod: Object, binding: Object) -> None:
     for name in ("labels", "annotations"):
         if given.get(name):
             pod["metadata"][name] = {**(pod["metadata"].get(name) or {}), **given[name]}
-    meta.set_condition(pod.setdefault("status", {}), "PodScheduled", "True", now=meta.now(), lastProbeTime=None)
+    meta.set_condition(
+        pod.setdefault("status", {}), "PodScheduled", "True", now=meta.now(), lastProbeTime=None
+    )
 
 
 def _binding_conflict(name: str, why: str) -> Object:

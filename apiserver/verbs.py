@@ -1,7 +1,8 @@
 """The verbs, the same for every kind: create, get, list, watch, update, patch, delete.
 
-Room apiserver; called by routes.py, with one Call each, in a greenlet. A write reads the object, works
-out the new one, and stores it only if nobody was faster; a patch then tries again on the newer one.
+Room apiserver; called by routes.py, with one Call each, in a greenlet. A write reads the object,
+works out the new one, and stores it only if nobody was faster; a patch then tries again on the
+newer one.
 """
 
 from __future__ import annotations
@@ -13,13 +14,14 @@ from typing import Any
 
 import orjson
 
-from apiserver import admission, bodies, deletion, listing, merge, shapes, strategies, watch, wire
+from apiserver import admission, bodies, deletion, listing, merge, shapes, strategies, wire
 from apiserver.errors import ApiError, Conflicted
 from apiserver.http_server import Connection
 from apiserver.negotiation import JSON, YAML, Wanted, wanted
 from apiserver.request_info import Call
 from apiserver.storage import Compacted, Record, Store
 from apiserver.validation import validate_create, validate_status_update, validate_update
+from apiserver.watch import DEFAULT_TIMEOUT_S, WatchHub, WatchOptions, stream
 from podium.api import status
 from podium.api.defaults import apply_defaults
 from podium.api.scheme import Resource
@@ -54,9 +56,24 @@ def reply_object(code: int, obj: Object) -> Reply:
 class Verbs:
     """One per server."""
 
-    def __init__(self, store: Store, hub: watch.WatchHub) -> None:
+    def __init__(self, store: Store, hub: WatchHub) -> None:
         self.store = store
         self.hub = hub
+
+        self._by_verb: dict[str, Callable[[Call], Reply]] = {
+            "get": self.get,
+            "list": self.list_all,
+            "watch": self.watch,
+            "create": self.create,
+            "update": self.update,
+            "patch": self.patch,
+            "delete": self.delete,
+            "deletecollection": self.deletecollection,
+        }
+
+    def handle(self, call: Call) -> Reply:
+        """Answer a request for an object or a collection."""
+        return self._by_verb[call.verb](call)
 
     # ---- reading ----------------------------------------------------------------------------
 
@@ -79,7 +96,7 @@ class Verbs:
         body = shapes.one(form, call.resource, record, call.query.get("includeObject", ""))
         return _encoded(code, body, form)
 
-    def list(self, call: Call) -> Reply:
+    def list_all(self, call: Call) -> Reply:
         form = wanted(call.environ.get("HTTP_ACCEPT", ""))
         include = call.query.get("includeObject", "")
         filter_ = self.filter(call)
@@ -87,7 +104,9 @@ class Verbs:
         after, at = self._start_of_list(call, limit)
         try:
             if limit or form.media_type == YAML:
-                found = listing.select(self.store, call.resource, filter_, limit, after, at)
+                found = listing.select(
+                    self.store, call.resource, filter_, limit, after=after, at=at
+                )
                 return _encoded(200, shapes.whole_list(form, call.resource, found, include), form)
             pages = listing.pages(self.store, call.resource, filter_, after, at)
             first = next(pages)
@@ -112,7 +131,8 @@ class Verbs:
         rv = _revision(call)
         match = call.query.get("resourceVersionMatch", "")
         if match and match not in ("Exact", "NotOlderThan"):
-            raise _invalid_list(f'resourceVersionMatch: Unsupported value: "{match}": supported values: '
+            raise _invalid_list(f'resourceVersionMatch: Unsupported value: "{match}": supported '
+            f'values: '
                                 '"Exact", "NotOlderThan", ""')  # fmt: skip
         if call.query.get("continue"):
             if rv:
@@ -124,10 +144,12 @@ class Verbs:
             at, after = listing.read_token(call.query["continue"])
             return after, at
         if match and rv is None:
-            raise _invalid_list("resourceVersionMatch: Forbidden: resourceVersionMatch is forbidden unless "
+            raise _invalid_list("resourceVersionMatch: Forbidden: resourceVersionMatch is "
+            "forbidden unless "
                                 "resourceVersion is provided")  # fmt: skip
         if match == "Exact" and rv == 0:
-            raise _invalid_list('resourceVersionMatch: Forbidden: resourceVersionMatch "exact" is forbidden '
+            raise _invalid_list('resourceVersionMatch: Forbidden: resourceVersionMatch "exact" '
+            'is forbidden '
                                 'for resourceVersion "0"')  # fmt: skip
         if rv:
             current, _ = self.store.revisions()
@@ -145,10 +167,10 @@ class Verbs:
         form = wanted(call.environ.get("HTTP_ACCEPT", ""))
         options = self._watch_options(call, form)
         connection: Connection = call.environ["podium.connection"]
-        stream = watch.stream(self.hub, self.store, call.resource, options, connection)
-        return Reply(200, stream, headers=[("Cache-Control", "no-cache, private")])
+        events = stream(self.hub, self.store, call.resource, options, connection)
+        return Reply(200, events, headers=[("Cache-Control", "no-cache, private")])
 
-    def _watch_options(self, call: Call, form: Wanted) -> watch.WatchOptions:
+    def _watch_options(self, call: Call, form: Wanted) -> WatchOptions:
         rv = _revision(call)
         wants_bookmarks = call.flag("allowWatchBookmarks")
         filter_ = self.filter(call)
@@ -156,10 +178,10 @@ class Verbs:
         initial = None
         if sends_initial or rv is None or rv == 0:
             initial, rv = self._state(call.resource, filter_, sends_initial is not False)
-        return watch.WatchOptions(
+        return WatchOptions(
             rv=rv,
             wants_bookmarks=wants_bookmarks,
-            timeout_s=float(_number(call, "timeoutSeconds") or watch.DEFAULT_TIMEOUT_S),
+            timeout_s=float(_number(call, "timeoutSeconds") or DEFAULT_TIMEOUT_S),
             filter=filter_,
             shape=shapes.for_watch(form, call.resource, call.query.get("includeObject", "")),
             initial=initial,
@@ -171,15 +193,18 @@ class Verbs:
         match = call.query.get("resourceVersionMatch", "")
         if "sendInitialEvents" not in call.query:
             if match:
-                raise _invalid_list("resourceVersionMatch: Forbidden: resourceVersionMatch is forbidden for watch "
+                raise _invalid_list("resourceVersionMatch: Forbidden: resourceVersionMatch is "
+                "forbidden for watch "
                                     "unless sendInitialEvents is provided")  # fmt: skip
             return None
         if match != "NotOlderThan":
-            raise _invalid_list("resourceVersionMatch: Forbidden: sendInitialEvents requires setting "
+            raise _invalid_list("resourceVersionMatch: Forbidden: sendInitialEvents requires "
+            "setting "
                                 "resourceVersionMatch to NotOlderThan")  # fmt: skip
         wants = call.flag("sendInitialEvents")
         if wants and not wants_bookmarks:
-            raise _invalid_list("allowWatchBookmarks: Forbidden: sendInitialEvents requires setting "
+            raise _invalid_list("allowWatchBookmarks: Forbidden: sendInitialEvents requires "
+            "setting "
                                 "allowWatchBookmarks to true")  # fmt: skip
         if wants and rv:
             current, _ = self.store.revisions()
@@ -209,7 +234,7 @@ class Verbs:
         resource = call.resource
         if call.name is not None:
             raise ApiError(status.method_not_allowed(resource))
-        obj = bodies.read_object(call, resource.kind, resource.kind)
+        obj = bodies.read_object(call, resource.kind)
         bodies.check_type(obj, resource)
         self._check_new(call, obj)
         return self.answer(call, 201, self.create_object(call, obj))
@@ -232,7 +257,8 @@ class Verbs:
         if said and said != call.namespace:
             raise ApiError(
                 status.bad_request(
-                    "the namespace of the provided object does not match the namespace sent on the request"
+                    "the namespace of the provided object does not match the namespace sent on "
+                    "the request"
                 )
             )
         metadata["namespace"] = call.namespace
@@ -283,7 +309,7 @@ class Verbs:
 
     def update(self, call: Call) -> Reply:
         resource, name = call.resource, call.required_name()
-        obj = bodies.read_object(call, resource.kind, resource.kind)
+        obj = bodies.read_object(call, resource.kind)
         bodies.check_type(obj, resource)
         metadata = obj.setdefault("metadata", {})
         if not metadata.get("name"):
@@ -291,7 +317,8 @@ class Verbs:
         if metadata["name"] != name:
             raise ApiError(
                 status.bad_request(
-                    f"the name of the object ({metadata['name']}) does not match the name on the URL ({name})"
+                    f"the name of the object ({metadata['name']}) does not match the name on "
+                    f"the URL ({name})"
                 )
             )
         self._place_in_namespace(call, metadata)
@@ -403,7 +430,7 @@ class Verbs:
         resource = call.resource
         if not isinstance(new, dict) or not isinstance(new.get("metadata"), dict):
             raise ApiError(status.bad_request("the patched object has no metadata"))
-        bodies.check(call, new, resource.kind, resource.kind, bodies.field_validation(call), [])
+        bodies.check(call, new, resource.kind, validation=bodies.field_validation(call))
         bodies.check_type(new, resource)
         metadata = new["metadata"]
         if metadata.get("resourceVersion") != str(record.rv):
@@ -430,9 +457,7 @@ class Verbs:
         raw = bodies.read(call.environ)
         options: Object = {}
         if raw.strip():
-            options = bodies.decode(
-                call, raw, bodies.media_type(call.environ), "DeleteOptions", "DeleteOptions"
-            )
+            options = bodies.decode(call, raw, bodies.media_type(call.environ), "DeleteOptions")
         query = call.query
         if "gracePeriodSeconds" in query:
             options.setdefault("gracePeriodSeconds", _number(call, "gracePeriodSeconds"))
@@ -466,9 +491,7 @@ class Verbs:
         if "deletecollection" not in call.resource.verbs:
             raise ApiError(status.method_not_allowed(call.resource))
         options = self.delete_options(call)
-        found = listing.select(
-            self.store, call.resource, self.filter(call), _number(call, "limit"), ("", ""), None
-        )
+        found = listing.select(self.store, call.resource, self.filter(call), _number(call, "limit"))
         removed: list[Record] = []
         for record in found.records:
             try:

@@ -168,7 +168,7 @@ def stream(
     client.on_readable(wake.set)
     try:
         yield from _initial(resource, options)
-        yield from _follow(hub, store, resource, options, client, wake)
+        yield from _follow(hub, store, resource, options, client, wake=wake)
     finally:
         client.stop_on_readable()
         hub.stop_waiting(resource.key, wake)
@@ -190,6 +190,7 @@ def _follow(
     resource: Resource,
     options: WatchOptions,
     client: Client,
+    *,
     wake: Event,
 ) -> Iterator[bytes]:
     rv = options.rv

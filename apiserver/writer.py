@@ -1,8 +1,8 @@
 """The one writer: group commit in a native thread of the API server. Called by storage.py only.
 
-Jobs that wait while a commit is under way share the next one; each is answered after its own commit.
-The revision counter is locked first, so commits come in rv order without gaps, also when several API
-servers share a database; a job that loses its compare-and-swap takes no revision.
+Jobs that wait while a commit is under way share the next one; each is answered after its own
+commit. The revision counter is locked first, so commits come in rv order without gaps, also when
+several API servers share a database; a job that loses its compare-and-swap takes no revision.
 """
 
 from __future__ import annotations
@@ -44,7 +44,8 @@ class Job(Protocol):
 
 
 class Writer:
-    """`finished(jobs)` is called in the writer's thread after each commit or failure, in rv order."""
+    """`finished(jobs)` is called in the writer's thread after each commit or failure, in rv
+    order."""
 
     def __init__(
         self,

@@ -70,12 +70,20 @@ class Api:
 
     def connect(self) -> http.client.HTTPSConnection:
         """A connection of its own, for who closes it."""
-        return http.client.HTTPSConnection("127.0.0.1", self.server.port, context=self.context, timeout=20)
+        return http.client.HTTPSConnection(
+            "127.0.0.1", self.server.port, context=self.context, timeout=20
+        )
 
     def call(
-        self, method: str, path: str, body: Any = None, content_type: str = "application/json", **headers: str
+        self,
+        method: str,
+        path: str,
+        body: Any = None,
+        content_type: str = "application/json",
+        **headers: str,
     ) -> Answer:
-        """`body` is sent as it is when it is bytes, as JSON otherwise; `accept="…"` makes a header."""
+        """`body` is sent as it is when it is bytes, as JSON otherwise; `accept="…"` makes a
+        header."""
         if self._connection is None:
             self._connection = self.connect()
         raw = body if isinstance(body, bytes) or body is None else json.dumps(body).encode()
@@ -141,7 +149,7 @@ class Watch:
         return [json.loads(line) for line in self._response.read().splitlines()]
 
 
-# ---- objects --------------------------------------------------------------------------------------
+# ---- objects -----------------------------------------------------------------------------------
 
 
 def a_config_map(name: str = "cm", labels: dict[str, str] | None = None, **data: str) -> Object:
@@ -152,7 +160,12 @@ def a_config_map(name: str = "cm", labels: dict[str, str] | None = None, **data:
 def a_new_pod(name: str = "web", labels: dict[str, str] | None = None, **spec: Any) -> Object:
     metadata: Object = {"name": name} | ({"labels": labels} if labels else {})
     container = {"name": "main", "image": "host", "command": ["sleep", "9"]}
-    return {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": {"containers": [container], **spec}}
+    return {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": metadata,
+        "spec": {"containers": [container], **spec},
+    }
 
 
 def a_new_deployment(name: str = "web", replicas: int = 2) -> Object:

@@ -32,9 +32,13 @@ def test_a_stranger_learns_only_health_and_version(stranger: Api) -> None:
 
 
 def test_a_node_writes_itself_alone(node: Api) -> None:
-    made = node.post("/api/v1/nodes", {"apiVersion": "v1", "kind": "Node", "metadata": {"name": "node-1"}})
+    made = node.post(
+        "/api/v1/nodes", {"apiVersion": "v1", "kind": "Node", "metadata": {"name": "node-1"}}
+    )
     assert made.code in (201, 409)
-    other = node.post("/api/v1/nodes", {"apiVersion": "v1", "kind": "Node", "metadata": {"name": "node-2"}})
+    other = node.post(
+        "/api/v1/nodes", {"apiVersion": "v1", "kind": "Node", "metadata": {"name": "node-2"}}
+    )
     assert other.code == 403
     assert node.patch("/api/v1/nodes/node-1/status", {"status": {"phase": "Running"}}).code == 200
     assert node.patch("/api/v1/nodes/node-2/status", {"status": {}}).code == 403
@@ -50,7 +54,8 @@ def test_a_node_sees_only_its_own_pods(api: Api, node: Api, ns: str) -> None:
     assert node.get("/api/v1/pods?fieldSelector=spec.nodeName%3Dnode-1").code == 200
     refused = node.get("/api/v1/pods")
     assert refused.message == (
-        'pods is forbidden: User "system:node:node-1" cannot list resource "pods" in API group "" at the '
+        'pods is forbidden: User "system:node:node-1" cannot list resource "pods" in API group '
+        '"" at the '
         "cluster scope"
     )
 
@@ -64,7 +69,9 @@ def test_a_node_reads_what_its_pods_refer_to(api: Api, node: Api, ns: str) -> No
     assert node.get(f"{ns}/configmaps/private").code == 403
 
 
-def test_the_scheduler_binds_and_reads_no_secrets(server: ApiServerProcess, api: Api, ns: str) -> None:
+def test_the_scheduler_binds_and_reads_no_secrets(
+    server: ApiServerProcess, api: Api, ns: str
+) -> None:
     api.post(f"{ns}/pods", a_new_pod())
     binding = {"target": {"kind": "Node", "name": "node-1"}, "metadata": {"name": "web"}}
     with Api(server, "scheduler") as scheduler:
@@ -77,8 +84,11 @@ def test_can_i_and_whoami(api: Api, node: Api) -> None:
     who = {"apiVersion": "authentication.k8s.io/v1", "kind": "SelfSubjectReview"}
     told = node.post("/apis/authentication.k8s.io/v1/selfsubjectreviews", who).json
     assert told["status"]["userInfo"]["username"] == "system:node:node-1"
-    ask = {"apiVersion": "authorization.k8s.io/v1", "kind": "SelfSubjectAccessReview",
-           "spec": {"resourceAttributes": {"verb": "create", "resource": "pods", "namespace": "x"}}}  # fmt: skip
+    ask = {
+        "apiVersion": "authorization.k8s.io/v1",
+        "kind": "SelfSubjectAccessReview",
+        "spec": {"resourceAttributes": {"verb": "create", "resource": "pods", "namespace": "x"}},
+    }
     path = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
     assert [who.post(path, ask).json["status"]["allowed"] for who in (api, node)] == [True, False]
 

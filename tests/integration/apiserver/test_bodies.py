@@ -7,7 +7,13 @@ import socket
 
 import pytest
 
-from tests.integration.apiserver.plain_http import Api, a_config_map, a_new_deployment, a_new_pod, apps
+from tests.integration.apiserver.plain_http import (
+    Api,
+    a_config_map,
+    a_new_deployment,
+    a_new_pod,
+    apps,
+)
 
 
 def test_yaml_is_read(api: Api, ns: str) -> None:
@@ -18,7 +24,9 @@ def test_yaml_is_read(api: Api, ns: str) -> None:
 def test_protobuf_is_read(api: Api) -> None:
     inner = b"\x0a\x0f\x0a\x0dfrom-protobuf"  # Namespace{metadata{name}}
     unknown = b"\x0a\x0f\x0a\x02v1\x12\x09Namespace" + b"\x12" + bytes([len(inner)]) + inner
-    made = api.post("/api/v1/namespaces", b"k8s\x00" + unknown, "application/vnd.kubernetes.protobuf")
+    made = api.post(
+        "/api/v1/namespaces", b"k8s\x00" + unknown, "application/vnd.kubernetes.protobuf"
+    )
     assert (made.code, made.json["metadata"]["name"]) == (201, "from-protobuf")
 
 
@@ -29,10 +37,16 @@ def test_protobuf_is_read(api: Api) -> None:
         (b"a: b\n c: d\n", "application/yaml", "line 2, column 3"),
         (b"[1]", "application/json", "not a JSON object"),
         (b"", "application/json", "json parse error"),
-        (b"nonsense", "application/vnd.kubernetes.protobuf", "does not appear to be a protobuf message"),
+        (
+            b"nonsense",
+            "application/vnd.kubernetes.protobuf",
+            "does not appear to be a protobuf message",
+        ),
     ],
 )
-def test_a_broken_body_is_told_where(api: Api, ns: str, body: bytes, content_type: str, words: str) -> None:
+def test_a_broken_body_is_told_where(
+    api: Api, ns: str, body: bytes, content_type: str, words: str
+) -> None:
     refused = api.post(f"{ns}/configmaps", body, content_type)
     assert (refused.code, refused.reason) == (400, "BadRequest")
     assert words in refused.message
@@ -87,14 +101,24 @@ def test_a_body_over_the_limit_is_refused_unread(api: Api, ns: str) -> None:
 def test_a_chunked_body_is_read_and_bounded(api: Api, ns: str) -> None:
     connection = api.connect()
     text = json.dumps(a_config_map("chunked")).encode()
-    connection.request("POST", f"{ns}/configmaps", iter([text[:10], text[10:]]), encode_chunked=True,
-                       headers={"Transfer-Encoding": "chunked"})  # fmt: skip
+    connection.request(
+        "POST",
+        f"{ns}/configmaps",
+        iter([text[:10], text[10:]]),
+        encode_chunked=True,
+        headers={"Transfer-Encoding": "chunked"},
+    )
     assert connection.getresponse().status == 201
     connection.close()
     connection = api.connect()
     pieces = iter([b" " * 1_000_000] * 4)
-    connection.request("POST", f"{ns}/configmaps", pieces, encode_chunked=True,
-                       headers={"Transfer-Encoding": "chunked"})  # fmt: skip
+    connection.request(
+        "POST",
+        f"{ns}/configmaps",
+        pieces,
+        encode_chunked=True,
+        headers={"Transfer-Encoding": "chunked"},
+    )
     assert connection.getresponse().status == 413
     connection.close()
 
@@ -123,7 +147,11 @@ def test_a_keep_alive_connection_survives_refusals(api: Api, ns: str) -> None:
 
 
 def test_what_is_no_http_is_refused(api: Api) -> None:
-    for nonsense in (b"HELLO\r\n\r\n", b"GET / HTTP/3\r\n\r\n", b"GET / HTTP/1.1\r\nno colon\r\n\r\n"):
+    for nonsense in (
+        b"HELLO\r\n\r\n",
+        b"GET / HTTP/3\r\n\r\n",
+        b"GET / HTTP/1.1\r\nno colon\r\n\r\n",
+    ):
         with socket.create_connection(("127.0.0.1", api.server.port)) as plain:
             sock = api.context.wrap_socket(plain, server_hostname="127.0.0.1")
             sock.sendall(nonsense)

@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
-from tests.integration.apiserver.plain_http import Api, a_config_map, a_new_deployment, a_new_pod, apps
+from tests.integration.apiserver.plain_http import (
+    Api,
+    a_config_map,
+    a_new_deployment,
+    a_new_pod,
+    apps,
+)
 
 
 def a_bound_pod(api: Api, ns: str, **spec: object) -> str:
@@ -65,7 +71,9 @@ def test_preconditions_name_the_object_that_is_meant(api: Api, ns: str) -> None:
     refused = api.delete(f"{ns}/configmaps/cm", {"preconditions": {"uid": "other"}})
     assert refused.code == 409
     assert "Precondition failed: UID in precondition: other" in refused.message
-    assert api.delete(f"{ns}/configmaps/cm", {"preconditions": {"resourceVersion": "1"}}).code == 409
+    assert (
+        api.delete(f"{ns}/configmaps/cm", {"preconditions": {"resourceVersion": "1"}}).code == 409
+    )
     assert api.delete(f"{ns}/configmaps/cm", {"preconditions": {"uid": made["uid"]}}).code == 200
 
 
@@ -82,8 +90,14 @@ def test_a_namespace_waits_for_its_finalizer(api: Api, ns: str) -> None:
     marked = api.delete(ns).json
     assert marked["status"]["phase"] == "Terminating"
     refused = api.post(f"{ns}/configmaps", a_config_map())
-    assert (refused.code, refused.json["details"]["causes"][0]["reason"]) == (403, "NamespaceTerminating")
-    assert f"unable to create new content in namespace {name} because it is being terminated" in refused.message
+    assert (refused.code, refused.json["details"]["causes"][0]["reason"]) == (
+        403,
+        "NamespaceTerminating",
+    )
+    assert (
+        f"unable to create new content in namespace {name} because it is being terminated"
+        in refused.message
+    )
     namespace = api.get(ns).json
     namespace["spec"] = {"finalizers": []}
     assert api.put(f"{ns}/finalize", namespace).code == 200

@@ -48,7 +48,9 @@ class Writer(threading.Thread):
                 return  # it is dead: what was not answered may be there or not
 
 
-def test_nothing_acknowledged_is_lost_by_a_kill_and_no_revision_is_missing(own: ApiServerProcess) -> None:
+def test_nothing_acknowledged_is_lost_by_a_kill_and_no_revision_is_missing(
+    own: ApiServerProcess,
+) -> None:
     writers = [Writer(own, number) for number in range(6)]
     for writer in writers:
         writer.start()

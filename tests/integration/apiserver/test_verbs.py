@@ -46,7 +46,8 @@ def test_an_update_needs_the_current_revision(api: Api, ns: str) -> None:
     late = api.put(f"{ns}/configmaps/cm", {**first, "data": {"a": "3"}})
     assert (late.code, late.reason) == (409, "Conflict")
     assert late.message == (
-        'Operation cannot be fulfilled on configmaps "cm": the object has been modified; please apply '
+        'Operation cannot be fulfilled on configmaps "cm": the object has been modified; please '
+        "apply "
         "your changes to the latest version and try again"
     )
 
@@ -62,10 +63,18 @@ def test_an_update_that_changes_nothing_makes_no_revision(api: Api, ns: str) -> 
 def test_an_update_of_what_is_not_there_is_not_found_but_a_lease_is_made(api: Api, ns: str) -> None:
     assert api.put(f"{ns}/configmaps/cm", a_config_map()).code == 404
     leases = ns.replace("/api/v1", "/apis/coordination.k8s.io/v1") + "/leases"
-    lease = {"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": {"name": "l"}, "spec": {}}
+    lease = {
+        "apiVersion": "coordination.k8s.io/v1",
+        "kind": "Lease",
+        "metadata": {"name": "l"},
+        "spec": {},
+    }
     assert api.put(f"{leases}/l", lease).code == 201
     refused = api.put(f"{leases}/l", lease)
-    assert "metadata.resourceVersion: Invalid value: 0x0: must be specified for an update" in refused.message
+    assert (
+        "metadata.resourceVersion: Invalid value: 0x0: must be specified for an update"
+        in refused.message
+    )
 
 
 def test_status_and_spec_have_writers_of_their_own(api: Api, ns: str) -> None:
@@ -74,16 +83,22 @@ def test_status_and_spec_have_writers_of_their_own(api: Api, ns: str) -> None:
     both = {"spec": {"replicas": 7}, "status": {"replicas": 5}}
     main = api.patch(f"{deployments}/web", both).json
     assert (main["spec"]["replicas"], main["status"]) == (7, {})
-    status = api.patch(f"{deployments}/web/status", {"spec": {"replicas": 9}, "status": {"replicas": 5}}).json
+    status = api.patch(
+        f"{deployments}/web/status", {"spec": {"replicas": 9}, "status": {"replicas": 5}}
+    ).json
     assert (status["spec"]["replicas"], status["status"]) == (7, {"replicas": 5})
 
 
 def test_a_generation_counts_changes_of_the_spec(api: Api, ns: str) -> None:
     path = f"{apps(ns)}/deployments/web"
-    assert api.post(f"{apps(ns)}/deployments", a_new_deployment()).json["metadata"]["generation"] == 1
+    assert (
+        api.post(f"{apps(ns)}/deployments", a_new_deployment()).json["metadata"]["generation"] == 1
+    )
     assert api.patch(path, {"metadata": {"labels": {"a": "b"}}}).json["metadata"]["generation"] == 1
     assert api.patch(path, {"spec": {"replicas": 3}}).json["metadata"]["generation"] == 2
-    assert api.patch(f"{path}/status", {"status": {"replicas": 1}}).json["metadata"]["generation"] == 2
+    assert (
+        api.patch(f"{path}/status", {"status": {"replicas": 1}}).json["metadata"]["generation"] == 2
+    )
 
 
 @pytest.mark.parametrize(
@@ -91,7 +106,10 @@ def test_a_generation_counts_changes_of_the_spec(api: Api, ns: str) -> None:
     [
         (MERGE, {"data": {"a": None, "b": "2"}}),
         (STRATEGIC, {"data": {"a": None, "b": "2"}}),
-        (JSON_PATCH, [{"op": "remove", "path": "/data/a"}, {"op": "add", "path": "/data/b", "value": "2"}]),
+        (
+            JSON_PATCH,
+            [{"op": "remove", "path": "/data/a"}, {"op": "add", "path": "/data/b", "value": "2"}],
+        ),
     ],
 )
 def test_each_kind_of_patch(api: Api, ns: str, content_type: str, patch: object) -> None:
@@ -102,7 +120,9 @@ def test_each_kind_of_patch(api: Api, ns: str, content_type: str, patch: object)
 def test_a_patch_may_insist_on_a_revision(api: Api, ns: str) -> None:
     made = api.post(f"{ns}/configmaps", a_config_map(a="1")).json["metadata"]["resourceVersion"]
     api.patch(f"{ns}/configmaps/cm", {"data": {"a": "2"}})
-    late = api.patch(f"{ns}/configmaps/cm", {"metadata": {"resourceVersion": made}, "data": {"a": "3"}})
+    late = api.patch(
+        f"{ns}/configmaps/cm", {"metadata": {"resourceVersion": made}, "data": {"a": "3"}}
+    )
     assert (late.code, late.reason) == (409, "Conflict")
 
 
@@ -182,8 +202,14 @@ def test_nothing_is_created_in_a_namespace_that_is_not_there(api: Api) -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"metadata": {"name": "other"}}, "the name of the object (other) does not match the name on the URL (cm)"),
-        ({"metadata": {"name": "cm", "namespace": "x"}}, "does not match the namespace sent on the request"),
+        (
+            {"metadata": {"name": "other"}},
+            "the name of the object (other) does not match the name on the URL (cm)",
+        ),
+        (
+            {"metadata": {"name": "cm", "namespace": "x"}},
+            "does not match the namespace sent on the request",
+        ),
         ({"kind": "Secret"}, "cannot be handled as a ConfigMap"),
         ({"apiVersion": "v2"}, "does not match the expected API version"),
     ],

@@ -11,7 +11,9 @@ TABLE = "application/json;as=Table;v=v1;g=meta.k8s.io"
 
 
 def open_watches(api: Api) -> int:
-    found = re.search(r"^apiserver_longrunning_requests (\d+)", api.get("/metrics").raw.decode(), re.M)
+    found = re.search(
+        r"^apiserver_longrunning_requests (\d+)", api.get("/metrics").raw.decode(), re.M
+    )
     assert found
     return int(found[1])
 
@@ -33,7 +35,9 @@ def test_a_watch_goes_on_after_a_revision(api: Api, ns: str) -> None:
     api.post(path, a_config_map("new"))
     with api.watch(path, f"resourceVersion={rv}") as watch:
         assert watch.take(2) == [("MODIFIED", "old"), ("ADDED", "new")]
-        api.post(f"{ns}/secrets", {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "other"}})
+        api.post(
+            f"{ns}/secrets", {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "other"}}
+        )
         api.delete(f"{path}/old")
         deleted = watch.next_event()
     assert deleted["type"] == "DELETED"

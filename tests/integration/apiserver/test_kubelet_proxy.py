@@ -1,0 +1,166 @@
+"""Logs, exec and a node's own pages: what reaches the kubelet, and what comes back."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import ssl
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.integration.apiserver.plain_http import Api, a_new_pod
+from tests.support.api_server import ApiServerProcess
+
+
+class FakeKubelet(threading.Thread):
+    """Says over TLS what it is told to say, and remembers what it was asked. It takes only the API
+    server's own certificate."""
+
+    def __init__(self, pki: Path) -> None:
+        super().__init__(daemon=True)
+        context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cafile=pki / "ca.crt")
+        context.load_cert_chain(pki / "kubelet-node-1.crt", pki / "kubelet-node-1.key")
+        context.verify_mode = ssl.CERT_REQUIRED
+        self._context = context
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.port = self._listener.getsockname()[1]
+        self.answer = b""
+        self.echoes = False
+        self.asked = b""
+        self.asker = ""
+        self.start()
+
+    def run(self) -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                plain, _ = self._listener.accept()
+                with self._context.wrap_socket(plain, server_side=True) as sock:
+                    self._serve(sock)
+
+    def _serve(self, sock: ssl.SSLSocket) -> None:
+        subject = dict(part[0] for part in sock.getpeercert()["subject"])
+        self.asker = subject["commonName"]
+        self.asked = sock.recv(65536)
+        head, _, body = self.asked.partition(b"\r\n\r\n")
+        while b"Content-Length: 11" in head and len(body) < 11:
+            body += sock.recv(65536)
+            self.asked = head + b"\r\n\r\n" + body
+        sock.sendall(self.answer)
+        while self.echoes and (data := sock.recv(65536)):
+            sock.sendall(data.upper())
+
+    def close(self) -> None:
+        """Safe to call twice."""
+        if self._listener.fileno() >= 0:
+            self._listener.shutdown(socket.SHUT_RDWR)
+            self._listener.close()
+        self.join(5)
+
+
+@pytest.fixture
+def kubelet(server: ApiServerProcess, api: Api) -> Iterator[FakeKubelet]:
+    kubelet = FakeKubelet(server.data_dir / "pki")
+    status = {
+        "addresses": [{"type": "InternalIP", "address": "127.0.0.1"}],
+        "daemonEndpoints": {"kubeletEndpoint": {"Port": kubelet.port}},
+    }
+    api.post("/api/v1/nodes", {"apiVersion": "v1", "kind": "Node", "metadata": {"name": "node-1"}})
+    assert api.patch("/api/v1/nodes/node-1/status", {"status": status}).code == 200
+    yield kubelet
+    kubelet.close()
+
+
+def with_a_pod(api: Api, ns: str) -> str:
+    api.post(f"{ns}/pods", a_new_pod(nodeName="node-1"))
+    return f"{ns}/pods/web"
+
+
+def test_a_log_is_the_kubelets(api: Api, ns: str, kubelet: FakeKubelet) -> None:
+    pod = with_a_pod(api, ns)
+    kubelet.answer = (
+        b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nConnection: close\r\n\r\nline 1\nline 2\n"
+    )
+    log = api.get(f"{pod}/log?tailLines=2&timestamps=true")
+    assert (log.code, log.raw) == (200, b"line 1\nline 2\n")
+    assert log.headers["Content-Type"].startswith("text/plain")
+    name = ns.rsplit("/", 1)[1]
+    line = f"GET /containerLogs/{name}/web/main?tailLines=2&timestamps=true HTTP/1.1".encode()
+    assert kubelet.asked.startswith(line)
+    assert kubelet.asker == "kube-apiserver-kubelet-client"
+
+
+def test_a_log_needs_a_container_that_is_there(api: Api, ns: str) -> None:
+    pod = with_a_pod(api, ns)
+    refused = api.get(f"{pod}/log?container=ghost")
+    assert (refused.code, refused.message) == (400, "container ghost is not valid for pod web")
+    two = a_new_pod("two")
+    two["spec"]["containers"].append({"name": "side", "image": "host"})
+    api.post(f"{ns}/pods", two)
+    refused = api.get(f"{ns}/pods/two/log")
+    assert (
+        refused.message
+        == "a container name must be specified for pod two, choose one of: [main side]"
+    )
+
+
+def test_a_kubelets_refusal_is_passed_on(api: Api, ns: str, kubelet: FakeKubelet) -> None:
+    pod = with_a_pod(api, ns)
+    kubelet.answer = b"HTTP/1.1 400 Bad Request\r\nContent-Length: 8\r\n\r\nno such!"
+    refused = api.get(f"{pod}/log")
+    assert (refused.code, refused.message) == (400, "no such!")
+
+
+def test_a_kubelet_that_is_away_is_said_to_be(api: Api, ns: str, kubelet: FakeKubelet) -> None:
+    pod = with_a_pod(api, ns)
+    kubelet.close()
+    refused = api.get(f"{pod}/log")
+    assert refused.code == 500
+    assert "cannot reach the kubelet of node node-1" in refused.message
+
+
+def test_exec_is_spliced_both_ways(api: Api, ns: str, kubelet: FakeKubelet) -> None:
+    pod = with_a_pod(api, ns)
+    kubelet.answer = (
+        b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n"
+        b"Connection: Upgrade\r\n\r\nhello"
+    )
+    kubelet.echoes = True
+    with socket.create_connection(("127.0.0.1", api.server.port), timeout=10) as plain:
+        sock = api.context.wrap_socket(plain, server_hostname="127.0.0.1")
+        sock.sendall(
+            f"GET {pod}/exec?command=sh&command=-c&stdin=true HTTP/1.1\r\nHost: x\r\nUpgrade: "
+            f"websocket\r\n"
+            "Connection: Upgrade\r\nSec-WebSocket-Key: abc\r\n"
+            "Sec-WebSocket-Protocol: v5.channel.k8s.io, v4.channel.k8s.io\r\n\r\n".encode()
+        )
+        data = b""
+        while not data.endswith(b"hello"):
+            data += sock.recv(4096)
+        assert data.startswith(b"HTTP/1.1 101 ")
+        sock.sendall(b"bytes")
+        assert sock.recv(4096) == b"BYTES"
+        sock.close()
+    assert b"/web/main?command=sh&command=-c&stdin=true HTTP/1.1\r\n" in kubelet.asked
+    assert b"Sec-Websocket-Protocol: v5.channel.k8s.io, v4.channel.k8s.io" in kubelet.asked
+
+
+def test_exec_without_an_upgrade_is_a_bad_request(api: Api, ns: str) -> None:
+    refused = api.post(f"{with_a_pod(api, ns)}/exec?command=sh", b"")
+    assert refused.code == 400
+    assert "Upgrade request required" in refused.message
+
+
+def test_a_nodes_proxy_streams_a_body_of_any_size(api: Api, kubelet: FakeKubelet) -> None:
+    kubelet.answer = (
+        b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}"
+    )
+    done = api.post(
+        "/api/v1/nodes/node-1/proxy/images/load?name=a%2Fb", b"eleven byte", "application/x-tar"
+    )
+    assert (done.code, done.raw) == (200, b"{}")
+    assert kubelet.asked.startswith(b"POST /images/load?name=a%2Fb HTTP/1.1\r\n")
+    assert b"content-type: application/x-tar" in kubelet.asked.lower()
+    assert kubelet.asked.endswith(b"eleven byte")
