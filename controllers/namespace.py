@@ -74,7 +74,7 @@ class NamespaceController:
         self._look_again_s = look_again_s
         self._namespaces = informers.informer("namespaces")
         self._loop = ReconcileLoop(self.name, self.reconcile, workers=workers, clock=clock)
-        self._namespaces.add_handler(self._namespace_seen, lambda _, new: self._namespace_seen(new))
+        self._namespaces.add_handler(self._namespace_seen, self._namespace_updated)
         for resource in kinds_to_empty():
             self._follow(informers.informer(resource))
 
@@ -154,6 +154,11 @@ class NamespaceController:
         if is_ending(namespace):
             self._loop.add(meta.key_of(namespace))
 
+    def _namespace_updated(self, old: Object, new: Object) -> None:
+        """Not for the conditions that we write ourselves."""
+        if _what_counts(old) != _what_counts(new):
+            self._namespace_seen(new)
+
     def _follow(self, informer: Informer) -> None:
         """When the last object of a kind has gone, its namespace is worth a look."""
 
@@ -222,3 +227,8 @@ def conditions(remains: Remains) -> list[tuple[str, str, str, str]]:
 
 def is_ending(namespace: Object) -> bool:
     return bool(namespace["metadata"].get("deletionTimestamp"))
+
+
+def _what_counts(namespace: Object) -> tuple[Any, ...]:
+    finalizers = (namespace.get("spec") or {}).get("finalizers")
+    return namespace["metadata"]["uid"], is_ending(namespace), finalizers
