@@ -225,14 +225,15 @@ class PodSync:
         if not has_begun:
             for container in spec.get("initContainers") or ():
                 current = latest(containers, container["name"])
-                if current is None or (current.state == "exited" and current.exit_code != 0):
+                has_failed = current is not None and current.state == "exited" and current.exit_code != 0
+                if current is None or current.state == "created" or has_failed:
                     return self._start_or_wait(step, container, current, is_init=True)
                 if current.state != "exited":
                     return None
         waits = [
             self._start_or_wait(step, container, current, is_init=False)
             for container in spec["containers"]
-            if (current := latest(containers, container["name"])) is None or current.state == "exited"
+            if (current := latest(containers, container["name"])) is None or current.state != "running"
         ]
         return min((w for w in waits if w is not None), default=None)
 
@@ -240,6 +241,8 @@ class PodSync:
         self, step: Step, container: Object, current: ContainerStatus | None, *, is_init: bool
     ) -> float | None:
         name, memory = container["name"], step.memory
+        if current is not None and current.state == "created":
+            return self._start_created(step, container, current.id)  # by a life before this one
         backoff = memory.backoffs.setdefault(name, Backoff())
         if current is not None:
             if not _restarts(step.pod, current, is_init):
@@ -293,15 +296,29 @@ class PodSync:
             return MOUNT_RETRY_S
         try:
             container_id = self._runtime.create_container(step.uid, config)
-            self._recorder.event(pod, "Normal", "Created", f"Created container: {name}", field_path=where)
+        except SandboxNotFound:
+            return 0.1
+        except RuntimeFailure as failure:
+            return self._not_created(step, container, failure)
+        self._recorder.event(pod, "Normal", "Created", f"Created container: {name}", field_path=where)
+        return self._start_created(step, container, container_id)
+
+    def _not_created(self, step: Step, container: Object, failure: RuntimeFailure) -> float:
+        step.memory.waiting[container["name"]] = ("CreateContainerError", str(failure))
+        where = _field_path(container)
+        self._recorder.event(step.pod, "Warning", "Failed", f"Error: {failure}", field_path=where)
+        return MOUNT_RETRY_S
+
+    def _start_created(self, step: Step, container: Object, container_id: str) -> float | None:
+        """The second half: a kubelet that was killed in between finds it created and goes on here."""
+        name, pod, where = container["name"], step.pod, _field_path(container)
+        try:
             started = self._runtime.start_container(container_id)
         except SandboxNotFound:
             return 0.1
         except RuntimeFailure as failure:
-            memory.waiting[name] = ("CreateContainerError", str(failure))
-            self._recorder.event(pod, "Warning", "Failed", f"Error: {failure}", field_path=where)
-            return MOUNT_RETRY_S
-        memory.waiting.pop(name, None)
+            return self._not_created(step, container, failure)
+        step.memory.waiting.pop(name, None)
         if started.state == "exited" and started.reason == "StartError":
             self._recorder.event(pod, "Warning", "Failed", f"Error: {started.message}", field_path=where)
         else:
