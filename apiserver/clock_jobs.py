@@ -6,6 +6,7 @@ thread and writes through the writer like everyone else.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import time
 from collections.abc import Callable
@@ -57,6 +58,8 @@ class ClockJobs:
         scheduler.add_job(in_main_thread(self.note_moment), "interval", seconds=NOTE_EVERY_S)
         scheduler.add_job(in_main_thread(self.expire_events), "interval", seconds=NOTE_EVERY_S)
         scheduler.add_job(in_main_thread(self.compact), "interval", seconds=COMPACT_EVERY_S)
+        scheduler.add_job(in_main_thread(give_back_memory), "interval", seconds=NOTE_EVERY_S)
+        give_back_memory()
         scheduler.start()
         self._scheduler = scheduler
 
@@ -85,6 +88,14 @@ class ClockJobs:
                 self._store.write("events", record.object, record, is_delete=True)
             except Conflicted:
                 continue  # it was written again just now
+
+
+def give_back_memory() -> None:
+    """Return what a burst has left to the kernel: glibc keeps it otherwise. `man 3 malloc_trim`."""
+    import ctypes
+
+    with contextlib.suppress(AttributeError):  # another C library: nothing to give back
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 def _guarded(job: Callable[[], None]) -> None:

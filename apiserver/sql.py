@@ -98,7 +98,7 @@ def _prepare_sqlite(connection: Any, _record: object) -> None:
         f"busy_timeout = {BUSY_TIMEOUT_MS}",
         "journal_mode = WAL",
         "synchronous = FULL",
-        "cache_size = -4096",  # KiB
+        "cache_size = -2000",  # KiB
         "journal_size_limit = 33554432",  # bytes the WAL keeps after a checkpoint
         "temp_store = MEMORY",
     ):

@@ -24,7 +24,7 @@ from apiserver.storage import Change, Compacted, Record, Store
 from podium.api import status
 from podium.api.scheme import Resource
 
-RING_BYTES = 8 << 20  # of bodies in memory, all kinds together; older ones are read from the log
+RING_BYTES = 4 << 20  # of bodies in memory, all kinds together; older ones are read from the log
 LOG_PAGE = 200  # changes read from the log at once
 WRITE_AT_ONCE = 64 << 10  # bytes of events joined into one write
 BOOKMARK_EVERY_S = 60.0

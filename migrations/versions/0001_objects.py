@@ -50,6 +50,7 @@ def upgrade() -> None:
         sa.Column("body", sa.LargeBinary, nullable=False),
         sa.Column("prev", sa.LargeBinary),
     )
+    op.create_index("change_by_resource", "change", ["resource", "rv"])
     op.create_table("moment", revision_key("at"), sa.Column("rv", sa.BigInteger, nullable=False))
 
 
