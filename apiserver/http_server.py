@@ -268,7 +268,7 @@ def parse_head(head: bytes) -> dict[str, Any]:
     }
     for line in lines[1:]:
         name, colon, value = line.partition(":")
-        if not colon or name != name.strip():
+        if not colon or not name or " " in name or "\t" in name:
             raise BadRequestLine(f"malformed header {line[:80]!r}")
         key = "HTTP_" + name.upper().replace("-", "_")
         value = value.strip()
