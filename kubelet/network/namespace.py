@@ -1,49 +1,59 @@
 """Speaking netlink inside another network namespace, without a helper process.
 
-Room kubelet/network. A network namespace belongs to a thread: one thread goes in, opens its netlink
-socket there, and comes back; the socket stays where it was opened (`man 7 network_namespaces`).
+Room kubelet/network. A network namespace belongs to a thread, and a socket stays in the namespace in
+which it was made (`man 7 network_namespaces`). So the calling thread goes in, makes one socket, and
+comes back: 10 µs, and everything else is said from home. The three calls are made through PyDLL,
+which keeps the interpreter's lock: no other thread runs while this one is away.
 """
 
 from __future__ import annotations
 
 import ctypes
 import os
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from typing import TypeVar
+import socket
 
-from pyroute2 import IPRoute
+from kubelet.network.errors import NetworkError
+from kubelet.network.netlink import Netlink
 
-_libc = ctypes.CDLL(None, use_errno=True)
 _CLONE_NEWNET = 0x40000000
-_T = TypeVar("_T")
-
-_inside = ThreadPoolExecutor(max_workers=4, thread_name_prefix="netns")
+_libc = ctypes.PyDLL(None, use_errno=True)
 
 
-def _setns(fd: int) -> None:
-    if _libc.setns(fd, _CLONE_NEWNET) != 0:
-        errno = ctypes.get_errno()
-        raise OSError(errno, f"setns: {os.strerror(errno)}")
+def _call(name: str, *args: int) -> int:
+    result = int(getattr(_libc, name)(*args))
+    if result < 0:
+        code = ctypes.get_errno()
+        raise OSError(code, f"{name}: {os.strerror(code)}")
+    return result
 
 
-def inside(netns_path: str, work: Callable[[IPRoute], _T]) -> _T:
-    """`work(ip)` with an IPRoute of that namespace, in a thread that returns home whatever happens."""
-
-    def visit() -> _T:
-        home = os.open("/proc/thread-self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
+def netlink_inside(netns_fd: int) -> Netlink:
+    """A conversation with that namespace, for the caller to close. Raises OSError; should the way
+    back be closed, which takes a kernel out of memory, the process ends rather than work in the
+    wrong place."""
+    home = os.open("/proc/thread-self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        _call("setns", netns_fd, _CLONE_NEWNET)
         try:
-            there = os.open(netns_path, os.O_RDONLY | os.O_CLOEXEC)
-            try:
-                _setns(there)
-            finally:
-                os.close(there)
-            try:
-                with IPRoute() as ip:
-                    return work(ip)
-            finally:
-                _setns(home)
+            kind = socket.SOCK_RAW | socket.SOCK_CLOEXEC
+            fd = _call("socket", socket.AF_NETLINK, kind, socket.NETLINK_ROUTE)
         finally:
-            os.close(home)
+            if _libc.setns(home, _CLONE_NEWNET) != 0:
+                os.abort()
+    finally:
+        os.close(home)
+    return Netlink(socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, socket.NETLINK_ROUTE, fd))
 
-    return _inside.submit(visit).result()
+
+def open_foreign(netns_path: str) -> int:
+    """An fd of a namespace that is not our own, for the caller to close. A path such as
+    /proc/123/ns/net may have become another process's: what is done for a Pod must not happen here."""
+    try:
+        fd = os.open(netns_path, os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        raise NetworkError(f"network namespace {netns_path} is gone") from None
+    there, here = os.fstat(fd), os.stat("/proc/thread-self/ns/net")
+    if (there.st_dev, there.st_ino) == (here.st_dev, here.st_ino):
+        os.close(fd)
+        raise NetworkError(f"{netns_path} is this node's own network namespace, not a Pod's")
+    return fd
