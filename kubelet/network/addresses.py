@@ -3,8 +3,8 @@
     <state_dir>/addresses/10.244.0.5 -> 17472bd7-471f-4094-9baa-df2907f983f4
 
 Room kubelet/network; any thread, and any process that has the same directory. Making the link is
-the allocation: one system call, whole or not at all, refused if the name is there. Removing it is the
-release. `ls -l` shows the state.
+the allocation: one system call, whole or not at all, refused if the name is there. Removing it is
+the release. `ls -l` shows the state.
 """
 
 from __future__ import annotations
@@ -39,7 +39,8 @@ def mac_of(ip: str) -> str:
 
 
 class AddressPool:
-    """The addresses of a subnet, handed out in turn so that one just freed is not used again at once."""
+    """The addresses of a subnet, handed out in turn so that one just freed is not used again at
+    once."""
 
     def __init__(self, subnet: str, directory: str) -> None:
         try:
@@ -75,7 +76,8 @@ class AddressPool:
                 os.close(fd)
 
     def _read(self) -> None:
-        """Links of this subnet; whatever else lies there keeps its name, so `_make` leaves it alone."""
+        """Links of this subnet; whatever else lies there keeps its name, so `_make` leaves it
+        alone."""
         paths = (self._directory / name for name in os.listdir(self._directory))
         links = {
             path.name: os.readlink(path)

@@ -1,12 +1,13 @@
-"""One nftables table a cluster: what leaves the Pods' subnet leaves as the node, and nobody lies about
-who he is. Room kubelet/network. The same by hand:
+r"""One nftables table a cluster: what leaves the Pods' subnet leaves as the node, and nobody lies
+about who he is. Room kubelet/network. The same by hand:
 
     nft add table ip podium-ID
     nft add chain ip podium-ID postrouting '{ type nat hook postrouting priority srcnat; }'
     nft add rule ip podium-ID postrouting ip saddr SUBNET oifname != BRIDGE masquerade
     nft add chain ip podium-ID prerouting '{ type filter hook prerouting priority raw; }'
     nft add rule ip podium-ID prerouting iifname BRIDGE ip saddr != SUBNET counter drop
-    nft add rule ip podium-ID prerouting ip saddr SUBNET iifname != BRIDGE iifname != lo counter drop
+    nft add rule ip podium-ID prerouting ip saddr SUBNET iifname != BRIDGE iifname != lo \
+        counter drop
 
 Where the kernel has no nf_tables, Pods reach this node and each other, and a warning says so.
 """
@@ -37,7 +38,9 @@ def put_firewall(table: str, bridge: str, subnet: ipaddress.IPv4Network) -> bool
             table, "postrouting", "what leaves the Pods' subnet leaves as the node",
             nft.from_subnet(subnet), nft.not_going_out_by(bridge), nft.masquerade(),
         ),
-        nft.add_chain(table, "prerouting", kind="filter", hook=nft.PREROUTING, priority=nft.PRIORITY_RAW),
+        nft.add_chain(
+            table, "prerouting", kind="filter", hook=nft.PREROUTING, priority=nft.PRIORITY_RAW
+        ),
         nft.add_rule(
             table, "prerouting", "a Pod has no other address than a Pod's",
             nft.coming_in_by(bridge), nft.not_from_subnet(subnet), nft.count(), nft.drop(),

@@ -1,6 +1,7 @@
 """What we ask of rtnetlink: interfaces, addresses, routes, as messages and back.
 
-Room kubelet/network. (`man 7 rtnetlink`, kernel `include/uapi/linux/{if_link,if_addr,rtnetlink}.h`.)
+Room kubelet/network. (`man 7 rtnetlink`, kernel
+`include/uapi/linux/{if_link,if_addr,rtnetlink}.h`.)
 """
 
 from __future__ import annotations
@@ -153,8 +154,8 @@ def add_bridge(name: str, mac: str, mtu: int) -> Request:
 def add_veth(
     name: str, bridge: int, mtu: int, *, peer: str, peer_mac: str, netns_fd: int
 ) -> Request:
-    """A pair: one end up on the bridge, the other straight into the namespace, down: the kernel makes
-    it first, when there is no first end yet to connect to."""
+    """A pair: one end up on the bridge, the other straight into the namespace, down: the kernel
+    makes it first, when there is no first end yet to connect to."""
     other = (
         _LINK.pack(0, 0, 0, 0, 0)
         + text(_IFNAME, peer)
@@ -173,8 +174,8 @@ def add_veth(
 
 
 def label_port(name: str, alias: str) -> Request:
-    """The alias (`ip link` shows it), and hairpin: a Pod that speaks to a Service whose endpoint it is
-    itself gets its packets back through the port they came from."""
+    """The alias (`ip link` shows it), and hairpin: a Pod that speaks to a Service whose endpoint it
+    is itself gets its packets back through the port they came from."""
     hairpin = nested(_INFO_SLAVE_DATA, u8(_PORT_HAIRPIN, 1))
     body = (
         _LINK.pack(0, 0, 0, 0, 0)

@@ -1,9 +1,9 @@
 """Speaking netlink inside another network namespace, without a helper process.
 
-Room kubelet/network. A network namespace belongs to a thread, and a socket stays in the namespace in
-which it was made (`man 7 network_namespaces`). So the calling thread goes in, makes one socket, and
-comes back: 10 µs, and everything else is said from home. The three calls are made through PyDLL,
-which keeps the interpreter's lock: no other thread runs while this one is away.
+Room kubelet/network. A network namespace belongs to a thread, and a socket stays in the namespace
+in which it was made (`man 7 network_namespaces`). So the calling thread goes in, makes one socket,
+and comes back: 10 µs, and everything else is said from home. The three calls are made through
+PyDLL, which keeps the interpreter's lock: no other thread runs while this one is away.
 """
 
 from __future__ import annotations
@@ -47,7 +47,8 @@ def netlink_inside(netns_fd: int) -> Netlink:
 
 def open_foreign(netns_path: str) -> int:
     """An fd of a namespace that is not our own, for the caller to close. A path such as
-    /proc/123/ns/net may have become another process's: what is done for a Pod must not happen here."""
+    /proc/123/ns/net may have become another process's: what is done for a Pod must not happen
+    here."""
     try:
         fd = os.open(netns_path, os.O_RDONLY | os.O_CLOEXEC)
     except FileNotFoundError:

@@ -1,10 +1,10 @@
 """Netlink by hand: messages, attributes, a socket that talks to the kernel.
 
 Room kubelet/network; no thread or namespace of its own. A netlink message is a header, a struct of
-its family, and attributes: each a length, a kind and a payload, padded to four bytes, and attributes
-may hold attributes. That is all there is to it, and it is why this file is short. (`man 7 netlink`;
-why not pyroute2 in the kubelet: docs/decisions/netlink-by-hand.md. The tests hold these bytes
-against pyroute2's.)
+its family, and attributes: each a length, a kind and a payload, padded to four bytes, and
+attributes may hold attributes. That is all there is to it, and it is why this file is short. (`man
+7 netlink`; why not pyroute2 in the kubelet: docs/decisions/netlink-by-hand.md. The tests hold these
+bytes against pyroute2's.)
 """
 
 from __future__ import annotations
@@ -90,8 +90,8 @@ def read_text(payload: bytes | None) -> str:
 
 
 class Netlink:
-    """One conversation with the network stack of the namespace in which the socket was made. For one
-    thread at a time; opening one costs 10 µs, so nobody needs to share."""
+    """One conversation with the network stack of the namespace in which the socket was made. For
+    one thread at a time; opening one costs 10 µs, so nobody needs to share."""
 
     def __init__(self, sock: socket.socket) -> None:
         self._socket = sock
@@ -141,7 +141,7 @@ class Netlink:
         self._socket.send(_message(request, number))
         while True:
             for _, body in self._answers(request, number):
-                return body
+                return bytes(body)
 
     def dump(self, request: Request) -> list[bytes]:
         """The bodies of all messages that answer, of a world that did not change meanwhile."""
@@ -190,7 +190,8 @@ def _message(request: Request, number: int, more_flags: int = 0) -> bytes:
 
 
 def _failure(request: Request, flags: int, body: bytes) -> OSError | None:
-    """`add interface web0: File exists (the kernel's own words, where it has any)`; None for success."""
+    """`add interface web0: File exists (the kernel's own words, where it has any)`; None for
+    success."""
     code = -struct.unpack_from("=i", body)[0]
     if code == 0:
         return None

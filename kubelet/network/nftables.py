@@ -1,9 +1,9 @@
 """nftables by hand: an atomic batch of tables, chains and rules.
 
 Room kubelet/network. Everything between BATCH_BEGIN and BATCH_END takes effect at once or not at
-all. A rule is a list of expressions that load into a register, change it, compare it; the first that
-does not match ends the rule. (kernel `include/uapi/linux/netfilter/nf_tables.h`; `nft --debug=netlink`
-shows the expressions of any rule.)
+all. A rule is a list of expressions that load into a register, change it, compare it; the first
+that does not match ends the rule. (kernel `include/uapi/linux/netfilter/nf_tables.h`; `nft
+--debug=netlink` shows the expressions of any rule.)
 """
 
 from __future__ import annotations
@@ -146,7 +146,8 @@ def add_rule(table: str, chain: str, comment: str, *parts: Expressions) -> Reque
 
 
 def apply_batch(requests: list[Request]) -> None:
-    """All or nothing. Raises OSError, EOPNOTSUPP or EPROTONOSUPPORT without nf_tables in the kernel."""
+    """All or nothing. Raises OSError, EOPNOTSUPP or EPROTONOSUPPORT without nf_tables in the
+    kernel."""
     edge = struct.pack("!BBH", socket.AF_UNSPEC, 0, _SUBSYSTEM)
     begin = Request(_BATCH_BEGIN, REQUEST, edge, "begin an nft batch", is_answered=False)
     end = Request(_BATCH_END, REQUEST, edge, "commit an nft batch", is_answered=False)

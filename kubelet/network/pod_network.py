@@ -1,7 +1,7 @@
 """The bridge and the veth pairs on it. Room kubelet/network; runs in the kubelet, any thread.
 
-The kernel is the state: every veth carries its Pod's uid as its alias (`ip link` shows it), so what is
-there is found by asking, after any crash. Only who has which address is written down.
+The kernel is the state: every veth carries its Pod's uid as its alias (`ip link` shows it), so what
+is there is found by asking, after any crash. Only who has which address is written down.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class PodNetwork:
         self._pool = AddressPool(subnet, f"{state_dir}/addresses")
         self.subnet = self._pool.network
         self._locks = [threading.Lock() for _ in range(_LOCK_STRIPES)]
-        self._bridge_index = 0  # 0: not there
+        self._bridge_lock = threading.Lock()
         self._mtu = _DEFAULT_MTU
         self._complete: dict[str, PodAddress] = {}  # set up to the end by this process
         self._doomed: list[tuple[str, Future[None]]] = []
@@ -51,35 +51,40 @@ class PodNetwork:
     def ensure_bridge(self) -> None:
         """Make the bridge with the gateway's address, forwarding and the firewall. Safe to repeat;
         raises SubnetClash when the subnet is somebody else's, NetworkError when the name is."""
-        gateway = ipaddress.IPv4Interface(f"{self._pool.gateway}/{self.subnet.prefixlen}")
-        with Netlink.open() as kernel:
+        with self._bridge_lock, Netlink.open() as kernel:
             found = links.find_link(kernel, self.bridge)
             if found is not None and found.kind != "bridge":
-                raise NetworkError(
-                    f"interface {self.bridge} exists and is no bridge but {found.kind or 'hardware'}"
-                )
+                kind = found.kind or "hardware"
+                raise NetworkError(f"interface {self.bridge} exists and is no bridge but {kind}")
             routes = links.all_routes(kernel)
             self._refuse_clash(kernel, routes, found.index if found else 0)
             self._mtu = _uplink_mtu(kernel, routes)
-            if found is None:
-                kernel.send(links.add_bridge(self.bridge, mac_of(self._pool.gateway), self._mtu))
-                found = links.find_link(kernel, self.bridge)
-                assert found is not None
-            kernel.send(
-                links.set_up(found.index, self._mtu), links.put_address(found.index, gateway)
-            )
-            self._bridge_index = found.index
-            self._bring_back(kernel)
-        _set_sysctl("net/ipv4/ip_forward", "1")
-        put_firewall(self._table, self.bridge, self.subnet)
+            self._put_bridge(kernel)
+            _set_sysctl("net/ipv4/ip_forward", "1")
+            put_firewall(self._table, self.bridge, self.subnet)
 
-    def _bring_back(self, kernel: Netlink) -> None:
+    def _put_bridge(self, kernel: Netlink) -> None:
+        gateway = self._pool.gateway
+        if links.find_link(kernel, self.bridge) is None:
+            kernel.send(links.add_bridge(self.bridge, mac_of(gateway), self._mtu))
+        index = self._bridge(kernel).index
+        address = ipaddress.IPv4Interface(f"{gateway}/{self.subnet.prefixlen}")
+        kernel.send(links.set_up(index, self._mtu), links.put_address(index, address))
+        self._bring_back(kernel, index)
+
+    def _bridge(self, kernel: Netlink) -> Link:
+        found = links.find_link(kernel, self.bridge)
+        if found is None:
+            raise NetworkError(f"bridge {self.bridge} is not there")
+        return found
+
+    def _bring_back(self, kernel: Netlink, bridge: int) -> None:
         """Pods' ends that are on no bridge, because somebody deleted it."""
         ours = {interface_name(uid): uid for uid in self._pool.owners()}
         for link in links.all_links(kernel) if ours else ():
             if _is_pod_end(link, ours) and not link.master:
                 kernel.send(
-                    links.put_on_bridge(link.name, self._bridge_index),
+                    links.put_on_bridge(link.name, bridge),
                     links.label_port(link.name, link.alias),
                 )
 
@@ -91,8 +96,8 @@ class PodNetwork:
             names = {link.index: link.name for link in links.all_links(kernel)}
             through = names.get(route.index, f"interface {route.index}")
             raise SubnetClash(
-                f"the Pod network {self.subnet} overlaps {other}, which this machine already routes "
-                f"through {through}; choose another with --pod-cidr"
+                f"the Pod network {self.subnet} overlaps {other}, which this machine already "
+                f"routes through {through}; choose another with --pod-cidr"
             )
 
     # ---- one Pod ----
@@ -142,11 +147,13 @@ class PodNetwork:
     def _make_pair(self, uid: str, address: PodAddress, netns: int) -> None:
         name = address.host_interface
         with Netlink.open() as kernel:
+            if links.find_link(kernel, self.bridge) is None:
+                self.ensure_bridge()  # somebody deleted it
+            pair = links.add_veth(
+                name, self._bridge(kernel).index, self._mtu,
+                peer=POD_INTERFACE, peer_mac=address.mac, netns_fd=netns,
+            )  # fmt: skip
             for is_last in (False, True):
-                pair = links.add_veth(
-                    name, self._bridge_index, self._mtu,
-                    peer=POD_INTERFACE, peer_mac=address.mac, netns_fd=netns,
-                )  # fmt: skip
                 try:
                     kernel.send(pair, links.label_port(name, uid))
                 except OSError as failure:
@@ -182,8 +189,8 @@ class PodNetwork:
     # ---- the end ----
 
     def _sweep(self, name: str) -> None:
-        """Delete an interface. The kernel takes 15 ms for one and 23 ms for twenty, so those that are
-        to go while it is busy go together, deleted by whichever thread comes first."""
+        """Delete an interface. The kernel takes 15 ms for one and 23 ms for twenty, so those that
+        are to go while it is busy go together, deleted by whichever thread comes first."""
         done: Future[None] = Future()
         with self._doomed_lock:
             self._doomed.append((name, done))
@@ -209,7 +216,6 @@ class PodNetwork:
         for uid in owners:
             self._pool.release(uid)
         self._complete.clear()
-        self._bridge_index = 0
         remove_firewall(self._table)
 
 
