@@ -242,6 +242,23 @@ def openapi_v2() -> bytes:
     return json.dumps(document, separators=(",", ":")).encode()
 
 
+# As clients ask for it; with the "@", which no media type may have, replaced in the answer.
+PROTOBUF_V2_WANTED = "application/com.github.proto-openapi.spec.v2@v1.0+protobuf"
+PROTOBUF_V2 = PROTOBUF_V2_WANTED.replace("@", ".")
+
+
+def openapi_v2_protobuf() -> bytes:
+    """/openapi/v2 for kubectl, which asks for it in protobuf alone, and only when the v3 documents
+    do not have the kind it wants: then no document of ours does, so this one names no path. Message
+    Document {1: swagger, 2: Info {1: title, 2: version}} of gnostic's `OpenAPIv2.proto`.
+    """
+
+    def text(number: int, value: bytes) -> bytes:
+        return bytes([number << 3 | 2, len(value)]) + value
+
+    return text(1, b"2.0") + text(2, text(1, b"Kubernetes") + text(2, b"v1.32.0"))
+
+
 def _v2_operation(operation: Body, reference: Body) -> Body:
     parameters = [
         {"name": p["name"], "in": "query", "type": "string"} for p in operation["parameters"]

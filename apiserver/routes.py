@@ -204,6 +204,8 @@ def _add_discovery(app: Flask, authenticator: Authenticator) -> None:
 
     def document_v2() -> Response:
         authenticator.user(request.environ)
+        if openapi.PROTOBUF_V2_WANTED in request.environ.get("HTTP_ACCEPT", ""):
+            return answer(Reply(200, openapi.openapi_v2_protobuf(), openapi.PROTOBUF_V2))
         return _cached(openapi.openapi_v2())
 
     app.add_url_rule("/openapi/v2", "openapi_v2", document_v2)

@@ -1,8 +1,10 @@
-"""`make bench`: the numbers that Podium is designed for, each beside the bare kernel's in the same run.
+"""`make bench`: the numbers that Podium is designed for, each beside the bare kernel's in the same
+run.
 
-Prints a table, writes bench/out/{results.json,table.txt,chart.png}. Ratios in one run on one machine are
-what counts; absolute figures swing. Kubernetes' figures are recorded ones (another run on the same
-kind of machine: Kubernetes 1.20, etcd 3.5, containerd 1.6), since it is not installed here.
+Prints a table, writes bench/out/{results.json,table.txt,chart.png}. Ratios in one run on one
+machine are what counts; absolute figures swing. Kubernetes' figures are recorded ones (another run
+on the same kind of machine: Kubernetes 1.20, etcd 3.5, containerd 1.6), since it is not installed
+here.
 """
 
 from __future__ import annotations
@@ -18,7 +20,15 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from bench import floor
-from bench.cluster import Cluster, a_deployment, cpu_s, delete_and_wait, pss_bytes, started_cluster, wait_ready
+from bench.cluster import (
+    Cluster,
+    a_deployment,
+    cpu_s,
+    delete_and_wait,
+    pss_bytes,
+    started_cluster,
+    wait_ready,
+)
 
 OUT = Path("bench/out")
 RUNS = int(os.environ.get("BENCH_RUNS", "3"))
@@ -43,7 +53,13 @@ class Row:
     @property
     def verdict(self) -> str:
         better = (lambda a, b: a >= b) if self.more_is_better else (lambda a, b: a <= b)
-        return "aim" if better(self.podium, self.aim) else "must" if better(self.podium, self.must) else "short"
+        return (
+            "aim"
+            if better(self.podium, self.aim)
+            else "must"
+            if better(self.podium, self.must)
+            else "short"
+        )
 
 
 def median_of(runs: int, measure) -> float:
@@ -85,8 +101,24 @@ def pod_rows(cluster: Cluster) -> list[Row]:
     one = median_of(RUNS + 2, lambda: until_ready(cluster, 1))
     hundred = median_of(RUNS, lambda: until_ready(cluster, 100))
     return [
-        Row("apply one Pod's Deployment until Ready", "s", one, floor.seconds_for(1), "0.7-0.9", 0.4, 0.15),
-        Row("100 replicas until all Ready", "s", hundred, floor.seconds_for(100), "19 (79)", 5.0, 2.0),
+        Row(
+            "apply one Pod's Deployment until Ready",
+            "s",
+            one,
+            floor.seconds_for(1),
+            "0.7-0.9",
+            0.4,
+            0.15,
+        ),
+        Row(
+            "100 replicas until all Ready",
+            "s",
+            hundred,
+            floor.seconds_for(100),
+            "19 (79)",
+            5.0,
+            2.0,
+        ),
     ]
 
 
@@ -99,16 +131,32 @@ def idle_rows(cluster: Cluster) -> list[Row]:
     memory = {name: pss_bytes(pid) / 2**20 for name, pid in pids.items()}
     print("  PSS MiB:", {name: round(value, 1) for name, value in memory.items()})
     print("  idle CPU %:", {name: round(value / IDLE_S * 100, 2) for name, value in used.items()})
-    bare = int(
-        subprocess.run(
-            [sys.executable, "-c", "import re;print(re.search(r'Pss:\\s+(\\d+)', open('/proc/self/smaps_rollup').read())[1])"],
-            check=True, capture_output=True, text=True,
-        ).stdout
-    ) * len(pids) / 1024  # fmt: skip
+    bare = empty_python_mib() * len(pids)
     return [
-        Row("memory of everything but the workload (PSS)", "MiB", sum(memory.values()), bare, "800-870", 200, 120),
+        Row(
+            "memory of everything but the workload (PSS)",
+            "MiB",
+            sum(memory.values()),
+            bare,
+            "800-870",
+            200,
+            120,
+        ),
         Row("idle CPU", "% of a core", sum(used.values()) / IDLE_S * 100, None, "4.3", 2.0, 0.5),
     ]
+
+
+PSS_OF_ITSELF = (
+    "print([l.split()[1] for l in open('/proc/self/smaps_rollup') if l.startswith('Pss:')][0])"
+)
+
+
+def empty_python_mib() -> float:
+    """What an interpreter that does nothing weighs: the floor of each of our processes."""
+    done = subprocess.run(
+        [sys.executable, "-c", PSS_OF_ITSELF], check=True, capture_output=True, text=True
+    )
+    return int(done.stdout) / 1024
 
 
 def shim_row(cluster: Cluster) -> Row:
@@ -117,7 +165,9 @@ def shim_row(cluster: Cluster) -> Row:
     wait_ready(client, "shims", 20)
     sizes = [pss_bytes(pid) / 2**20 for pid in cluster.shims()]
     delete_and_wait(client, "shims")
-    return Row("a shim's memory, median of 20 (PSS)", "MiB", statistics.median(sizes), None, "-", 3.0, 2.0)
+    return Row(
+        "a shim's memory, median of 20 (PSS)", "MiB", statistics.median(sizes), None, "-", 3.0, 2.0
+    )
 
 
 def load(cluster: Cluster, kind: str) -> float:
@@ -133,8 +183,26 @@ def api_rows(cluster: Cluster) -> list[Row]:
     get = median_of(RUNS, lambda: load(cluster, "get"))
     post = median_of(RUNS, lambda: load(cluster, "post"))
     return [
-        Row("POST Pod, 16 TLS connections", "per s", post, None, "1101", 550, 1101, more_is_better=True),
-        Row("GET Pod, 16 TLS connections", "per s", get, None, "3869", 1935, 3869, more_is_better=True),
+        Row(
+            "POST Pod, 16 TLS connections",
+            "per s",
+            post,
+            None,
+            "1101",
+            550,
+            1101,
+            more_is_better=True,
+        ),
+        Row(
+            "GET Pod, 16 TLS connections",
+            "per s",
+            get,
+            None,
+            "3869",
+            1935,
+            3869,
+            more_is_better=True,
+        ),
         list_row(cluster),
     ]
 
@@ -156,7 +224,8 @@ def list_row(cluster: Cluster) -> Row:
 
 
 def recovery_row(cluster: Cluster) -> Row:
-    """kill -9 of API server, controllers, launcher and kubelet at once, until all are ready again."""
+    """kill -9 of API server, controllers, launcher and kubelet at once, until all are ready
+    again."""
 
     def once() -> float:
         before = cluster.pids()
@@ -174,7 +243,9 @@ def recovery_row(cluster: Cluster) -> Row:
             if time.perf_counter() - began > 60:
                 raise TimeoutError("the components did not come back")
 
-    return Row("all components killed until all ready", "s", median_of(RUNS, once), None, "-", 2.0, 1.0)
+    return Row(
+        "all components killed until all ready", "s", median_of(RUNS, once), None, "-", 2.0, 1.0
+    )
 
 
 def table(rows: list[Row]) -> str:
@@ -185,8 +256,13 @@ def table(rows: list[Row]) -> str:
         {"aim": "reaches the aim", "must": "reaches the must", "short": "FALLS SHORT"}[r.verdict],
     ) for r in rows)]  # fmt: skip
     widths = [max(len(line[i]) for line in lines) for i in range(len(head))]
-    drawn = ["  ".join(cell.ljust(w) for cell, w in zip(line, widths, strict=True)).rstrip() for line in lines]
-    return "\n".join([*drawn, "* recorded on the same kind of machine in another run, not measured now"])
+    drawn = [
+        "  ".join(cell.ljust(w) for cell, w in zip(line, widths, strict=True)).rstrip()
+        for line in lines
+    ]
+    return "\n".join(
+        [*drawn, "* recorded on the same kind of machine in another run, not measured now"]
+    )
 
 
 def chart(rows: list[Row], path: Path) -> None:
@@ -217,7 +293,8 @@ def chart(rows: list[Row], path: Path) -> None:
 
 def main() -> None:
     OUT.mkdir(exist_ok=True)
-    print(f"{platform.platform()}, {os.cpu_count()} cores, Python {platform.python_version()}, medians of {RUNS}")
+    where = f"{platform.platform()}, {os.cpu_count()} cores, Python {platform.python_version()}"
+    print(f"{where}, medians of {RUNS}")
     rows = [start_row()]
     with started_cluster() as cluster:
         rows += idle_rows(cluster)

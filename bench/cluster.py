@@ -1,4 +1,5 @@
-"""A throw-away cluster for the measurements, driven through the `podium` command and the public API."""
+"""A throw-away cluster for the measurements, driven through the `podium` command and the public
+API."""
 
 from __future__ import annotations
 
@@ -32,7 +33,9 @@ class Cluster:
         return subprocess.run(command, check=True, capture_output=True, text=True).stdout
 
     def client(self) -> Client:
-        return Client(load_kubeconfig(str(self.data_dir / "admin.kubeconfig")), user_agent="podium-bench")
+        return Client(
+            load_kubeconfig(str(self.data_dir / "admin.kubeconfig")), user_agent="podium-bench"
+        )
 
     def pids(self) -> dict[str, int]:
         """Pid by component, the supervisor included."""

@@ -1,8 +1,9 @@
 """The bare-kernel floor: the same kernel objects as a Pod with one container, without Podium.
 
-One Python process makes, for each container: a cgroup in three hierarchies (or one on cgroup v2), six
-namespaces by clone, an overlay root over the host's /usr, a veth pair on a bridge with an address
-and a route, pivot_root, and an exec of `sleep`. Nothing is written down, supervised or logged.
+One Python process makes, for each container: a cgroup in three hierarchies (or one on cgroup v2),
+six namespaces by clone, an overlay root over the host's /usr, a veth pair on a bridge with an
+address and a route, pivot_root, and an exec of `sleep`. Nothing is written down, supervised or
+logged.
 """
 
 from __future__ import annotations
@@ -129,7 +130,10 @@ class Floor:
             _mount("overlay", merged, "overlay", 0, layers)
             _mount("/usr", f"{merged}/usr", "", MS_BIND)
             _mount("proc", f"{merged}/proc", "proc", 0)
-            _check(_libc.syscall(SYS_PIVOT_ROOT, merged.encode(), f"{merged}/old".encode()), "pivot_root")
+            _check(
+                _libc.syscall(SYS_PIVOT_ROOT, merged.encode(), f"{merged}/old".encode()),
+                "pivot_root",
+            )
             os.chdir("/")
             _check(_libc.umount2(b"/old", MNT_DETACH), "umount /old")
             os.execv("/bin/sleep", ["sleep", "1000"])

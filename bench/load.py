@@ -1,5 +1,5 @@
-"""A load generator that is cheap enough not to be the bottleneck: a process of its own, blocking TLS
-sockets behind one selector, requests made before the clock starts, answers only counted.
+"""A load generator that is cheap enough not to be the bottleneck: a process of its own, blocking
+TLS sockets behind one selector, requests made before the clock starts, answers only counted.
 
     python -m bench.load KUBECONFIG post|get CONNECTIONS SECONDS   → one JSON line
 """
@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
 
-from podium.client.config import ClientConfig, load_kubeconfig
+from podium.client.config import ClientConfig, load_kubeconfig, ssl_context
 
 PODS = "/api/v1/namespaces/default/pods"
 
@@ -77,7 +77,7 @@ def connect(config: ClientConfig) -> ssl.SSLSocket:
     target = urlsplit(config.server)
     raw = socket.create_connection((target.hostname, target.port))
     raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    return config.ssl_context().wrap_socket(raw, server_hostname=target.hostname)
+    return ssl_context(config).wrap_socket(raw, server_hostname=target.hostname)
 
 
 def run(config: ClientConfig, kind: str, connections: int, seconds: float) -> dict[str, Any]:

@@ -12,12 +12,15 @@ SETTLE_S = 10.0  # processes that were just killed, cgroups that are just being 
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Real namespaces and cgroups need root; the tests say so instead of failing in a hundred ways."""
+    """Real namespaces and cgroups need root; the tests say so instead of failing in a hundred
+    ways."""
     if os.geteuid() == 0:
         return
     for item in items:
         if item.path.match("tests/node/**") or item.path.match("tests/e2e/*"):
-            item.add_marker(pytest.mark.skip(reason="needs root: it makes namespaces, cgroups, mounts"))
+            item.add_marker(
+                pytest.mark.skip(reason="needs root: it makes namespaces, cgroups, mounts")
+            )
 
 
 @pytest.fixture(scope="session", autouse=True)

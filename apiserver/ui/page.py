@@ -16,6 +16,7 @@ POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
+NOT_LOGGED_IN = "This browser is not logged in to the cluster, or its session has ended."
 HEADERS = {
     "Content-Security-Policy": POLICY,
     "X-Content-Type-Options": "nosniff",
@@ -26,8 +27,14 @@ HEADERS = {
 
 def add_page(app: Flask, rooms: Rooms, version: str) -> None:
     """Add /ui/ and what belongs to it. `version` is shown: "v1.32.0+podium"."""
-    ui = Blueprint("ui", __name__, url_prefix="/ui", static_folder="static", static_url_path="/static",
-                   template_folder="templates")  # fmt: skip
+    ui = Blueprint(
+        "ui",
+        __name__,
+        url_prefix="/ui",
+        static_folder="static",
+        static_url_path="/static",
+        template_folder="templates",
+    )
 
     @ui.after_request
     def protect(response: Response) -> Response:
@@ -39,9 +46,7 @@ def add_page(app: Flask, rooms: Rooms, version: str) -> None:
         try:
             rooms.authenticator.user(request.environ)
         except ApiError:
-            stranger = render_template(
-                "login.html", title="Log in", reason="This browser is not logged in to the cluster, or its session has ended."
-            )  # fmt: skip
+            stranger = render_template("login.html", title="Log in", reason=NOT_LOGGED_IN)
             return Response(stranger, 401, mimetype="text/html")
         return Response(render_template("page.html", version=version), mimetype="text/html",
                         headers={"Cache-Control": "no-store"})  # fmt: skip

@@ -1,8 +1,8 @@
 """Several watches as one stream of server-sent events.
 
-Each kind is watched by the API's own watch verb, with the viewer's rights; a greenlet for each hands its
-events to the one that writes. What the page needs to know beside them: `synced`, once everything that
-there was has been sent.
+Each kind is watched by the API's own watch verb, with the viewer's rights; a greenlet for each
+hands its events to the one that writes. What the page needs to know beside them: `synced`, once
+everything that there was has been sent.
 """
 
 from __future__ import annotations
@@ -25,7 +25,9 @@ KINDS = {
     "pods": "/api/v1/pods",
     "events": "/api/v1/events",
 }
-QUERY = "watch=true&allowWatchBookmarks=true&sendInitialEvents=true&resourceVersionMatch=NotOlderThan"
+QUERY = (
+    "watch=true&allowWatchBookmarks=true&sendInitialEvents=true&resourceVersionMatch=NotOlderThan"
+)
 KEEP_ALIVE_S = 15.0
 MAX_WAITING = 1000  # events; a page that reads slower than this holds its watches back
 _END = b""
@@ -59,7 +61,8 @@ def events(verbs: Verbs, user: User, environ: dict[str, Any]) -> Iterator[bytes]
     legs = {name: _Leg(connection) for name in KINDS}
     watchers = []
     for name, path in KINDS.items():
-        call = parse("GET", path, QUERY, user, {**environ, "podium.connection": legs[name], "HTTP_ACCEPT": ""})
+        seen = {**environ, "podium.connection": legs[name], "HTTP_ACCEPT": ""}
+        call = parse("GET", path, QUERY, user, seen)
         authorize(verbs.store, call)
         watchers.append(gevent.spawn(_forward, name, verbs.watch(call).body, queue))
     return _merged(connection, queue, legs, watchers)
@@ -75,7 +78,11 @@ def _forward(name: str, frames: Any, queue: Queue[tuple[str, bytes]]) -> None:
 def _merged(
     connection: Any, queue: Queue[tuple[str, bytes]], legs: dict[str, _Leg], watchers: list[Any]
 ) -> Iterator[bytes]:
-    connection.on_readable(lambda: [leg.wake() for leg in legs.values()])
+    def wake_all() -> None:
+        for leg in legs.values():
+            leg.wake()
+
+    connection.on_readable(wake_all)
     unsynced = set(KINDS)
     try:
         yield b"retry: 500\n\n"

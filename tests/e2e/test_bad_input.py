@@ -79,6 +79,7 @@ def test_an_immutable_selector_cannot_be_changed(ns: Namespaced) -> None:
 
 def test_a_pods_spec_cannot_be_changed(ns: Namespaced) -> None:
     ns.apply(a_sleeper())
+    ns.wait("pod/web", "condition=Ready")  # after this its version stays
     pod = copy.deepcopy(ns.get("pod", "web"))
     pod["spec"]["hostNetwork"] = True
     assert "pod updates may not change fields" in refused(
@@ -121,7 +122,9 @@ def test_without_credentials_the_answer_is_401(cluster: Cluster) -> None:
 
 def test_an_image_that_does_not_exist_backs_off_and_says_its_name(ns: Namespaced) -> None:
     ns.apply(a_sleeper(image="no-such-image:9"))
-    ns.wait("pod/web", "jsonpath={.status.containerStatuses[0].state.waiting.reason}=ImagePullBackOff")
+    ns.wait(
+        "pod/web", "jsonpath={.status.containerStatuses[0].state.waiting.reason}=ImagePullBackOff"
+    )
     text = ns.out("describe", "pod", "web")
     assert "ErrImagePull" in text
     assert "no-such-image:9" in text
@@ -139,7 +142,9 @@ def test_a_command_that_does_not_exist_ends_with_start_error(ns: Namespaced) -> 
 
 
 def test_a_missing_object_is_not_found_in_kubernetes_words(ns: Namespaced) -> None:
-    assert 'Error from server (NotFound): pods "ghost" not found' in refused(ns, "get", "pod", "ghost")
+    assert 'Error from server (NotFound): pods "ghost" not found' in refused(
+        ns, "get", "pod", "ghost"
+    )
 
 
 def test_a_port_in_use_is_told_before_anything_starts(cluster: Cluster, tmp_path: Path) -> None:

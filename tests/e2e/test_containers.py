@@ -29,7 +29,7 @@ def test_namespaces_differ_from_the_hosts_and_from_another_pods(ns: Namespaced) 
     ns.wait("pod/one", "condition=Ready")
     ns.wait("pod/two", "condition=Ready")
     one, two = namespaces_of(ns, "one"), namespaces_of(ns, "two")
-    host = {n: os.readlink(f"/proc/1/ns/{n}") for n in NAMESPACES}
+    host = {n: os.readlink(f"/proc/self/ns/{n}") for n in NAMESPACES}
     for name in NAMESPACES:
         assert len({one[name], two[name], host[name]}) == 3, name
 
@@ -48,7 +48,7 @@ def test_containers_of_a_pod_share_network_and_ipc_but_not_pids(ns: Namespaced) 
 
 
 def test_memory_over_the_limit_is_oomkilled_with_exit_code_137(ns: Namespaced) -> None:
-    eat = "python3 -c \"x = bytearray(200 * 1024 * 1024); print(len(x))\""
+    eat = 'python3 -c "x = bytearray(200 * 1024 * 1024); print(len(x))"'
     ns.apply(a_script("eater", f"exec {eat}", resources={"limits": {"memory": "64Mi"}}))
     ns.wait("pod/eater", "jsonpath={.status.phase}=Failed")
     ended = ns.get("pod", "eater")["status"]["containerStatuses"][0]["state"]["terminated"]
@@ -100,14 +100,22 @@ def test_masked_paths_and_dropped_capabilities(ns: Namespaced) -> None:
     effective = int(re.search(r"CapEff:\s+([0-9a-f]+)", status)[1], 16)
     assert not effective & (1 << 21), "CAP_SYS_ADMIN"
     assert effective & (1 << 10), "CAP_NET_BIND_SERVICE"
-    for attempt in ("mount -t tmpfs none /mnt", "echo 1 > /proc/sys/kernel/panic",
-                    "mknod /tmp/disk b 254 0 && head -c1 /tmp/disk", "echo x > /usr/x"):  # fmt: skip
-        assert ns.sh("web", f"({attempt}) 2>/dev/null && echo done || echo refused") == "refused"
+    attempts = (
+        "mount -t tmpfs none /mnt",
+        "echo 1 > /proc/sys/kernel/panic",
+        "mknod /tmp/disk b 254 0 && head -c1 /tmp/disk",
+        "echo x > /usr/x",
+    )
+    for attempt in attempts:
+        script = f"({attempt}) 2>/dev/null && echo done || echo refused"
+        assert ns.sh("web", script) == "refused", attempt
 
 
 def test_restart_policy_backs_off_and_tells_the_exit_code(ns: Namespaced) -> None:
     ns.apply(a_script("crash", "echo boom; exit 3", restart="Always"))
-    ns.wait("pod/crash", "jsonpath={.status.containerStatuses[0].state.waiting.reason}=CrashLoopBackOff")
+    ns.wait(
+        "pod/crash", "jsonpath={.status.containerStatuses[0].state.waiting.reason}=CrashLoopBackOff"
+    )
     status = ns.get("pod", "crash")["status"]["containerStatuses"][0]
     assert status["lastState"]["terminated"]["exitCode"] == 3
     assert status["lastState"]["terminated"]["reason"] == "Error"
@@ -128,7 +136,9 @@ def test_init_containers_run_in_order_before_the_others(ns: Namespaced) -> None:
 
 
 def test_graceful_end_sends_term_and_then_kill(ns: Namespaced) -> None:
-    polite = a_script("polite", "trap 'echo bye; exit 0' TERM; echo up; while :; do sleep 0.1; done")
+    polite = a_script(
+        "polite", "trap 'echo bye; exit 0' TERM; echo up; while :; do sleep 0.1; done"
+    )
     deaf = a_script("deaf", "trap '' TERM; echo up; while :; do sleep 0.1; done")
     deaf["spec"]["terminationGracePeriodSeconds"] = 2
     ns.apply(polite, deaf)
@@ -150,9 +160,11 @@ def test_pods_reach_each_other_by_ip(ns: Namespaced) -> None:
     ns.wait("pod/server", "condition=Ready")
     ns.wait("pod/client", "condition=Ready")
     ip = ns.get("pod", "server")["status"]["podIP"]
-    fetch = f"import urllib.request as u; print(u.urlopen('http://{ip}:8080', timeout=5).read().decode())"
+    url = f"http://{ip}:8080"
+    fetch = f"import urllib.request as u; print(u.urlopen('{url}', timeout=5).read().decode())"
     answer = ns.cluster.until(
-        lambda: ns.kubectl("exec", "client", "--", "python3", "-c", fetch, check=False).stdout, timeout_s=20
+        lambda: ns.kubectl("exec", "client", "--", "python3", "-c", fetch, check=False).stdout,
+        timeout_s=20,
     )
     assert answer.strip() == "hello"
 
@@ -162,10 +174,16 @@ def test_configuration_arrives_as_env_and_files_and_is_updated(ns: Namespaced) -
     ns.kubectl("create", "secret", "generic", "token", "--from-literal=key=s3cret")
     pod = a_sleeper(
         env=[
-            {"name": "COLOUR", "valueFrom": {"configMapKeyRef": {"name": "settings", "key": "colour"}}},
+            {
+                "name": "COLOUR",
+                "valueFrom": {"configMapKeyRef": {"name": "settings", "key": "colour"}},
+            },
             {"name": "GREETING", "value": "very $(COLOUR) $$(COLOUR)"},
         ],
-        volumeMounts=[{"name": "c", "mountPath": "/etc/settings"}, {"name": "s", "mountPath": "/etc/token"}],
+        volumeMounts=[
+            {"name": "c", "mountPath": "/etc/settings"},
+            {"name": "s", "mountPath": "/etc/token"},
+        ],
     )
     pod["spec"]["volumes"] = [
         {"name": "c", "configMap": {"name": "settings"}},

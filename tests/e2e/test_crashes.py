@@ -18,7 +18,8 @@ def container_ids(ns: Namespaced) -> dict[str, str]:
     return {
         pod["metadata"]["uid"]: pod["status"]["containerStatuses"][0]["containerID"]
         for pod in ns.items("pods")
-        if pod.get("status", {}).get("containerStatuses") and not pod["metadata"].get("deletionTimestamp")
+        if pod.get("status", {}).get("containerStatuses")
+        and not pod["metadata"].get("deletionTimestamp")
     }
 
 
@@ -40,7 +41,9 @@ def kill_and_wait_until_back(ns: Namespaced, *names: str) -> float:
 
 
 @pytest.mark.parametrize("name", COMPONENTS)
-def test_a_killed_component_is_back_and_no_container_was_restarted(ns: Namespaced, name: str) -> None:
+def test_a_killed_component_is_back_and_no_container_was_restarted(
+    ns: Namespaced, name: str
+) -> None:
     ns.apply(a_web_deployment(replicas=3))
     ns.rollout_done("deploy/web")
     before = container_ids(ns)
@@ -79,7 +82,9 @@ def test_acknowledged_writes_survive_the_death_of_the_api_server(ns: Namespaced)
             written.append(f"c{number}")
         if number == 10:
             os.kill(ns.cluster.pids()["apiserver"], signal.SIGKILL)
-    ns.cluster.until(lambda: ns.kubectl("get", "configmaps", check=False).returncode == 0, timeout_s=20)
+    ns.cluster.until(
+        lambda: ns.kubectl("get", "configmaps", check=False).returncode == 0, timeout_s=20
+    )
     stored = {c["metadata"]["name"] for c in ns.items("configmaps")}
     assert set(written) <= stored
     assert len(written) >= 11

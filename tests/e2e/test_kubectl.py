@@ -73,7 +73,9 @@ def test_get_watch_streams_changes(ns: Namespaced) -> None:
     timer = threading.Timer(0.5, lambda: ns.apply(a_sleeper()))
     timer.start()
     lines = ns.cluster.first_lines(
-        ("kubectl", "-n", ns.name, "get", "pods", "-w", "--no-headers"), until="Running", timeout_s=30
+        ("kubectl", "-n", ns.name, "get", "pods", "-w", "--no-headers"),
+        until="Running",
+        timeout_s=30,
     )
     timer.join()
     assert any("Pending" in line or "ContainerCreating" in line for line in lines)
@@ -142,7 +144,9 @@ def test_set_image_history_undo_and_restart(ns: Namespaced) -> None:
     before = {pod["metadata"]["uid"] for pod in ns.items("pods")}
     ns.kubectl("rollout", "restart", "deploy/web")
     ns.rollout_done("deploy/web")
-    after = {p["metadata"]["uid"] for p in ns.items("pods") if not p["metadata"].get("deletionTimestamp")}
+    after = {
+        p["metadata"]["uid"] for p in ns.items("pods") if not p["metadata"].get("deletionTimestamp")
+    }
     assert not before & after
 
 
@@ -163,8 +167,13 @@ def test_logs_follow_tail_and_previous(ns: Namespaced) -> None:
     lines = ns.out("logs", "-f", "count", "--pod-running-timeout=30s").splitlines()
     assert lines == ["line 1", "line 2", "line 3", "end"]
     assert ns.out("logs", "count", "--tail=1") == "end\n"
-    once = "[ -e /data/again ] && { echo second; exec sleep 60; }; touch /data/again; echo first; exit 3"
-    pod = a_script("again", once, restart="Always", volumeMounts=[{"name": "d", "mountPath": "/data"}])
+    once = (
+        "[ -e /data/again ] && { echo second; exec sleep 60; }; "
+        "touch /data/again; echo first; exit 3"
+    )
+    pod = a_script(
+        "again", once, restart="Always", volumeMounts=[{"name": "d", "mountPath": "/data"}]
+    )
     pod["spec"]["volumes"] = [{"name": "d", "emptyDir": {}}]
     ns.apply(pod)
     ns.wait("pod/again", "jsonpath={.status.containerStatuses[0].restartCount}=1")
@@ -228,7 +237,9 @@ def test_deleting_a_namespace_takes_everything_in_it(cluster: Cluster) -> None:
     doomed.apply(a_web_deployment())
     doomed.rollout_done("deploy/web")
     cluster.kubectl("delete", "namespace", "doomed", "--wait", "--timeout=60s")
-    left = cluster.kubectl("get", "pods,deployments,replicasets,configmaps", "-n", "doomed", "-o", "name")
+    left = cluster.kubectl(
+        "get", "pods,deployments,replicasets,configmaps", "-n", "doomed", "-o", "name"
+    )
     assert left.stdout == ""
 
 
@@ -236,7 +247,8 @@ def test_events_are_listed_for_an_object(ns: Namespaced) -> None:
     ns.apply(a_sleeper())
     ns.wait("pod/web", "condition=Ready")
     lines = ns.cluster.until(
-        lambda: (text := ns.out("events", "--for", "pod/web")) and "Started" in text and text, timeout_s=15
+        lambda: (text := ns.out("events", "--for", "pod/web")) and "Started" in text and text,
+        timeout_s=15,
     )
     assert "Scheduled" in lines
 

@@ -28,7 +28,9 @@ def test_lesson_runs(cluster: Cluster, path: Path) -> None:
 def _ended_or_ready(cluster: Cluster, space: str, name: str) -> bool:
     shown = cluster.kubectl("-n", space, "get", "pod", name, "-o", "yaml").stdout
     status = yaml.safe_load(shown)["status"]
-    ready = any(c["type"] == "Ready" and c["status"] == "True" for c in status.get("conditions", []))
+    ready = any(
+        c["type"] == "Ready" and c["status"] == "True" for c in status.get("conditions", [])
+    )
     return ready or status.get("phase") == "Succeeded"
 
 

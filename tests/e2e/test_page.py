@@ -31,9 +31,19 @@ pytestmark = [needs_chromium, pytest.mark.filterwarnings("ignore::ResourceWarnin
 def start_browser(profile: Path) -> webdriver.Chrome:
     options = webdriver.ChromeOptions()
     options.binary_location = shutil.which("chromium")
-    for flag in ("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
-                 "--disable-background-networking", "--disable-component-update", "--disable-sync",
-                 "--disable-dev-shm-usage", f"--user-data-dir={profile}"):  # fmt: skip
+    flags = (
+        "--headless=new",
+        "--no-sandbox",
+        "--disable-gpu",
+        "--disable-quic",
+        "--no-first-run",
+        "--disable-background-networking",
+        "--disable-component-update",
+        "--disable-sync",
+        "--disable-dev-shm-usage",
+        f"--user-data-dir={profile}",
+    )
+    for flag in flags:
         options.add_argument(flag)
     options.set_capability("acceptInsecureCerts", True)  # the CA is the cluster's own
     options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
@@ -41,7 +51,9 @@ def start_browser(profile: Path) -> webdriver.Chrome:
 
 
 @pytest.fixture(scope="module")
-def browser(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[webdriver.Chrome]:
+def browser(
+    cluster: Cluster, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[webdriver.Chrome]:
     """A browser that has logged in by a one-time link."""
     browser = start_browser(tmp_path_factory.mktemp("chromium"))
     browser.set_window_size(1440, 900)
@@ -112,19 +124,23 @@ def test_a_namespace_can_be_chosen(browser: webdriver.Chrome, ns: Namespaced) ->
     until(browser, lambda: rows(browser, "pods", "chosen"))
 
 
-def test_it_fits_a_phone_without_scrolling_sideways(browser: webdriver.Chrome, ns: Namespaced) -> None:
+def test_it_fits_a_phone_without_scrolling_sideways(
+    browser: webdriver.Chrome, ns: Namespaced
+) -> None:
     ns.apply(a_web_deployment("narrow", replicas=1))
     until(browser, lambda: rows(browser, "pods", "narrow-"))
     # Chromium's window has a least width; the device metrics do not.
-    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride",
-                            {"width": 390, "height": 844, "deviceScaleFactor": 1, "mobile": True})  # fmt: skip
+    phone = {"width": 390, "height": 844, "deviceScaleFactor": 1, "mobile": True}
+    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", phone)
     until(browser, lambda: browser.execute_script("return innerWidth") == 390)
     assert browser.execute_script("return document.documentElement.scrollWidth") <= 390
     screenshot(browser, "page-390")
     browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
 
 
-def test_it_comes_back_by_itself_when_the_api_server_does(browser: webdriver.Chrome, ns: Namespaced) -> None:
+def test_it_comes_back_by_itself_when_the_api_server_does(
+    browser: webdriver.Chrome, ns: Namespaced
+) -> None:
     os.kill(ns.cluster.pids()["apiserver"], 9)
     until(browser, lambda: connection(browser) != "live")
     until(browser, lambda: connection(browser) == "live")
@@ -132,10 +148,14 @@ def test_it_comes_back_by_itself_when_the_api_server_does(browser: webdriver.Chr
     until(browser, lambda: rows(browser, "pods", "after"))
 
 
-def test_no_errors_and_no_request_to_another_host(browser: webdriver.Chrome, cluster: Cluster) -> None:
+def test_no_errors_and_no_request_to_another_host(
+    browser: webdriver.Chrome, cluster: Cluster
+) -> None:
     browser.refresh()
     until(browser, lambda: connection(browser) == "live")
-    urls = browser.execute_script("return performance.getEntriesByType('resource').map(e => e.name)")
+    urls = browser.execute_script(
+        "return performance.getEntriesByType('resource').map(e => e.name)"
+    )
     assert urls
     assert all(url.startswith(f"https://127.0.0.1:{cluster.port}/") for url in urls)
     refused = [e for e in browser.get_log("browser") if "Content Security Policy" in e["message"]]

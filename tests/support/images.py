@@ -14,6 +14,7 @@ from typing import Any
 
 Files = dict[str, bytes]
 
+
 def layer_tar(files: Files, links: dict[str, str] | None = None) -> bytes:
     """An uncompressed layer; everything in it may be executed."""
     buffer = io.BytesIO()
@@ -33,7 +34,9 @@ def digest(content: bytes) -> str:
     return f"sha256:{hashlib.sha256(content).hexdigest()}"
 
 
-def oci_layout_tar(path: Path, name: str, layers: list[bytes], config: dict[str, Any] | None = None) -> Path:
+def oci_layout_tar(
+    path: Path, name: str, layers: list[bytes], config: dict[str, Any] | None = None
+) -> Path:
     """A gzip-layered OCI layout as a tar."""
     blobs: Files = {}
 
@@ -51,7 +54,8 @@ def oci_layout_tar(path: Path, name: str, layers: list[bytes], config: dict[str,
         "schemaVersion": 2,
         "config": blob(json.dumps(described).encode(), "application/vnd.oci.image.config.v1+json"),
         "layers": [
-            blob(gzip.compress(layer, mtime=0), "application/vnd.oci.image.layer.v1.tar+gzip") for layer in layers
+            blob(gzip.compress(layer, mtime=0), "application/vnd.oci.image.layer.v1.tar+gzip")
+            for layer in layers
         ],
     }
     entry = blob(json.dumps(manifest).encode(), "application/vnd.oci.image.manifest.v1+json")
@@ -63,13 +67,20 @@ def oci_layout_tar(path: Path, name: str, layers: list[bytes], config: dict[str,
     return path
 
 
-def docker_archive_tar(path: Path, name: str, layers: list[bytes], config: dict[str, Any] | None = None) -> Path:
+def docker_archive_tar(
+    path: Path, name: str, layers: list[bytes], config: dict[str, Any] | None = None
+) -> Path:
     """What `docker save` writes."""
-    described = {"config": config or {}, "rootfs": {"type": "layers", "diff_ids": [digest(x) for x in layers]}}
+    described = {
+        "config": config or {},
+        "rootfs": {"type": "layers", "diff_ids": [digest(x) for x in layers]},
+    }
     files = {f"{number}/layer.tar": layer for number, layer in enumerate(layers)}
     files["config.json"] = json.dumps(described).encode()
     names = [f"{number}/layer.tar" for number in range(len(layers))]
-    files["manifest.json"] = json.dumps([{"Config": "config.json", "RepoTags": [name], "Layers": names}]).encode()
+    files["manifest.json"] = json.dumps(
+        [{"Config": "config.json", "RepoTags": [name], "Layers": names}]
+    ).encode()
     path.write_bytes(layer_tar(files))
     return path
 
@@ -79,7 +90,9 @@ def busybox_image_tar(path: Path, name: str = "busybox:1.0") -> Path:
     busybox = shutil.which("busybox")
     if busybox is None:
         raise RuntimeError("needs Debian's busybox-static (.ci/run installs it)")
-    applets = subprocess.run([busybox, "--list"], check=True, capture_output=True, text=True).stdout.split()
+    applets = subprocess.run(
+        [busybox, "--list"], check=True, capture_output=True, text=True
+    ).stdout.split()
     links = {f"bin/{applet}": "busybox" for applet in applets if applet != "busybox"}
     files = {
         "bin/busybox": Path(busybox).read_bytes(),

@@ -1,8 +1,10 @@
-"""What Podium leaves on a machine, found by looking at the kernel and not at Podium's own records."""
+"""What Podium leaves on a machine, found by looking at the kernel and not at Podium's own
+records."""
 
 from __future__ import annotations
 
 import glob
+import itertools
 import os
 from pathlib import Path
 
@@ -20,7 +22,9 @@ def processes() -> set[str]:
             cgroups = Path(path, "cgroup").read_text()
         except OSError:
             continue  # it ended while we looked
-        runs_module = any(a == "-m" and b.split(".")[0] in MODULES for a, b in zip(words, words[1:], strict=False))
+        runs_module = any(
+            a == "-m" and b.split(".")[0] in MODULES for a, b in itertools.pairwise(words)
+        )
         if runs_module or words[0].startswith("podium") or "/podium-" in cgroups:
             found.add(f"{Path(path).name} {' '.join(words).strip()}")
     return found

@@ -22,7 +22,9 @@ class Namespaced:
         self, *args: str, stdin: str | None = None, check: bool = True, timeout_s: float = 90
     ) -> subprocess.CompletedProcess[str]:
         """Run kubectl in this namespace; with `check`, a failure fails the test with its output."""
-        return self.cluster.kubectl("-n", self.name, *args, stdin=stdin, check=check, timeout_s=timeout_s)
+        return self.cluster.kubectl(
+            "-n", self.name, *args, stdin=stdin, check=check, timeout_s=timeout_s
+        )
 
     def out(self, *args: str, **options: Any) -> str:
         return self.kubectl(*args, **options).stdout
@@ -38,7 +40,9 @@ class Namespaced:
 
     def wait(self, what: str, condition: str, timeout_s: int = 60) -> None:
         """`wait("pod/web", "condition=Ready")`, or `"jsonpath={.status.phase}=Failed"`."""
-        self.kubectl("wait", what, f"--for={condition}", f"--timeout={timeout_s}s", timeout_s=timeout_s + 15)
+        self.kubectl(
+            "wait", what, f"--for={condition}", f"--timeout={timeout_s}s", timeout_s=timeout_s + 15
+        )
 
     def rollout_done(self, what: str, timeout_s: int = 90) -> None:
         self.kubectl("rollout", "status", what, f"--timeout={timeout_s}s", timeout_s=timeout_s + 15)
