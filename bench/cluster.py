@@ -45,26 +45,26 @@ class Cluster:
         return pids
 
     def shims(self) -> list[int]:
-        """Pids of the shims: the parents of the containers' first processes."""
-        cluster_id = json.loads((self.data_dir / "cluster.json").read_text())["id"]
-        inside = [p for p in _all_pids() if f"/podium-{cluster_id}" in _read(f"/proc/{p}/cgroup")]
-        mine = set(self.pids().values())
-        return sorted({_parent_of(pid) for pid in inside} - set(inside) - mine - {1})
+        """Pids of the shims, by the title that they give themselves."""
+        title = (
+            f"podium-shim podium-{json.loads((self.data_dir / 'cluster.json').read_text())['id']}"
+        )
+        return [pid for pid in _all_pids() if _title(pid).startswith(title)]
 
 
 def _all_pids() -> list[int]:
     return [int(name) for name in os.listdir("/proc") if name.isdigit()]
 
 
-def _read(path: str) -> str:
+def _title(pid: int) -> str:
     try:
-        return Path(path).read_text()
+        return Path(f"/proc/{pid}/cmdline").read_bytes().decode(errors="replace")
     except OSError:
         return ""  # the process has ended
 
 
 def _parent_of(pid: int) -> int:
-    return int(_read(f"/proc/{pid}/stat").rsplit(")", 1)[1].split()[1])
+    return int(Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[1])
 
 
 def pss_bytes(pid: int) -> int:
