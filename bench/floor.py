@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import ipaddress
 import os
 import shutil
 import signal
@@ -17,7 +18,8 @@ import tempfile
 import time
 from pathlib import Path
 
-from pyroute2 import IPRoute
+from kubelet.network import links
+from kubelet.network.netlink import Netlink
 
 CLONE_FLAGS = (
     0x00020000  # CLONE_NEWNS
@@ -33,6 +35,7 @@ MS_BIND, MS_REC, MS_PRIVATE = 0x1000, 0x4000, 0x40000
 MNT_DETACH = 2
 BRIDGE = "podium-floor"
 SUBNET = "10.213.77"
+MTU = 1500
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -56,13 +59,18 @@ def _cgroup_dirs() -> list[Path]:
     return [root / name / BRIDGE for name in ("cpu", "memory", "pids") if (root / name).is_dir()]
 
 
+def _address(number: int) -> ipaddress.IPv4Interface:
+    return ipaddress.IPv4Interface(f"{SUBNET}.{number}/24")
+
+
 class Floor:
     """Bare containers, made one after the other and removed together by `close`."""
 
     def __init__(self) -> None:
         self.work = Path(tempfile.mkdtemp(prefix="podium-floor-"))
         self.pids: list[int] = []
-        self.ip = IPRoute()
+        self._open = contextlib.ExitStack()
+        self.kernel = self._open.enter_context(Netlink.open())
         self.cgroups = _cgroup_dirs()
         for directory in self.cgroups:
             directory.mkdir(exist_ok=True)
@@ -70,10 +78,9 @@ class Floor:
             for controller in ("cpu", "memory", "pids"):
                 (self.cgroups[0].parent / "cgroup.subtree_control").write_text(f"+{controller}")
                 (self.cgroups[0] / "cgroup.subtree_control").write_text(f"+{controller}")
-        self.ip.link("add", ifname=BRIDGE, kind="bridge")
-        self.bridge = self.ip.link_lookup(ifname=BRIDGE)[0]
-        self.ip.addr("add", index=self.bridge, address=f"{SUBNET}.1", prefixlen=24)
-        self.ip.link("set", index=self.bridge, state="up")
+        self.kernel.send(links.add_bridge(BRIDGE, "02:00:00:00:77:01", MTU))
+        self.bridge = links.find_link(self.kernel, BRIDGE).index
+        self.kernel.send(links.put_address(self.bridge, _address(1)))
 
     def make(self) -> float:
         """Seconds until the container's process has been exec'ed."""
@@ -110,20 +117,28 @@ class Floor:
             (directory / str(number) / "cgroup.procs").write_text(str(pid))
 
     def _network(self, pid: int, number: int) -> None:
-        name = f"podf{number}"
-        peer = {"ifname": "eth0", "net_ns_pid": pid}
-        self.ip.link("add", ifname=name, kind="veth", peer=peer)
-        index = self.ip.link_lookup(ifname=name)[0]
-        self.ip.link("set", index=index, master=self.bridge, state="up")
+        netns = os.open(f"/proc/{pid}/ns/net", os.O_RDONLY | os.O_CLOEXEC)
+        pair = links.add_veth(
+            f"podf{number}",
+            self.bridge,
+            MTU,
+            peer="eth0",
+            peer_mac=f"02:00:00:00:78:{number:02x}",
+            netns_fd=netns,
+        )
+        self.kernel.send(pair)
+        os.close(netns)
 
     def _child(self, root: Path, go: int, number: int) -> None:
         try:
             os.read(go, 1)
-            with IPRoute() as ip:
-                index = ip.link_lookup(ifname="eth0")[0]
-                ip.addr("add", index=index, address=f"{SUBNET}.{number}", prefixlen=24)
-                ip.link("set", index=index, state="up")
-                ip.route("add", gateway=f"{SUBNET}.1")
+            with Netlink.open() as kernel:
+                index = links.find_link(kernel, "eth0").index
+                kernel.send(
+                    links.set_up(index),
+                    links.put_address(index, _address(number)),
+                    links.put_default_route(index, f"{SUBNET}.1"),
+                )
             merged = str(root / "merged")
             _mount("none", "/", "", MS_REC | MS_PRIVATE)
             layers = f"lowerdir={root}/lower,upperdir={root}/upper,workdir={root}/work"
@@ -151,8 +166,8 @@ class Floor:
             for number in range(2, len(self.pids) + 2):
                 _remove_cgroup(directory / str(number))
             _remove_cgroup(directory)
-        self.ip.link("del", index=self.bridge)
-        self.ip.close()
+        self.kernel.send(links.delete_link(BRIDGE))
+        self._open.close()
         shutil.rmtree(self.work)
 
 
