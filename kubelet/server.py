@@ -18,7 +18,7 @@ from typing import Any, BinaryIO
 from urllib.parse import parse_qs, unquote, urlsplit
 
 from kubelet import exec_stream, log_reader
-from kubelet.images import ImageNotFound, ImageStore, InvalidImage
+from kubelet.images import ImageError, ImageNotFound, ImageStore
 from kubelet.pod_status import latest
 from kubelet.pod_sync import PodSync
 from kubelet.runtime.errors import RuntimeFailure, SandboxNotFound
@@ -109,7 +109,7 @@ class _Handler(BaseHTTPRequestHandler):
             self._route()
         except Refused as refused:
             self._send(refused.code, {"message": str(refused)})
-        except (RuntimeFailure, InvalidImage, ValueError) as failure:
+        except (RuntimeFailure, ImageError, ValueError) as failure:
             self._send(400, {"message": str(failure)})
         except (BrokenPipeError, ConnectionError, ssl.SSLError):
             self.close_connection = True  # the caller has gone

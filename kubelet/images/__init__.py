@@ -3,16 +3,27 @@
 Room kubelet/images; called by the kubelet from any thread. Knows nothing of Pods or of the API.
 """
 
-from kubelet.images.reference import InvalidReference, normalise
-from kubelet.images.store import Image, ImageConfig, ImageNotFound, ImageStore
-from kubelet.images.unpack import InvalidImage
+from kubelet.images.config import ImageConfig
+from kubelet.images.errors import (
+    ImageError,
+    ImageNotFound,
+    InvalidImage,
+    InvalidReference,
+    NoRoomForImage,
+)
+from kubelet.images.limits import Limits
+from kubelet.images.reference import normalise
+from kubelet.images.store import Image, ImageStore
 
 __all__ = [
     "Image",
     "ImageConfig",
+    "ImageError",
     "ImageNotFound",
     "ImageStore",
     "InvalidImage",
     "InvalidReference",
+    "Limits",
+    "NoRoomForImage",
     "normalise",
 ]

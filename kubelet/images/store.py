@@ -1,44 +1,49 @@
 """Where images lie: layers by what they contain, unpacked once; small JSON records for the images.
 
-    <root>/layers/<hex of diff id>/   an unpacked layer, complete once it has this name
+    <root>/layers/<chain id>/         an unpacked layer, complete once it has this name
     <root>/images/<hex of image id>.json
     <root>/scratch/                   what is being loaded; emptied at the start
 
-Room kubelet/images; safe for many threads. An image's id is the digest of its config, as everywhere.
+Room kubelet/images, in the kubelet's process; safe for many threads. An image's id is the digest of
+its config, as everywhere. A layer's name covers its content and that of all layers below it.
 """
 
 from __future__ import annotations
 
+import ctypes
 import hashlib
 import json
+import logging
+import os
 import shutil
 import tempfile
 import threading
-from dataclasses import asdict, dataclass, field
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
 
-from kubelet.images.archive import Found, open_layer, read_archive, spread
-from kubelet.images.reference import InvalidReference, familiar, normalise
-from kubelet.images.unpack import MAX_LAYER_BYTES, InvalidImage, unpack_layer
+from kubelet.images.config import ImageConfig, chain_ids, read_config
+from kubelet.images.errors import (
+    ImageError,
+    ImageNotFound,
+    InvalidImage,
+    InvalidReference,
+    NoRoomForImage,
+)
+from kubelet.images.limits import Allowance, Limits, is_full
+from kubelet.images.reference import familiar, normalise, repository
 
+if TYPE_CHECKING:
+    from kubelet.images.archive import Found, PackedLayer
 
-class ImageNotFound(LookupError):
-    """No image of that name on this node."""
+log = logging.getLogger("images")
 
-
-@dataclass(frozen=True)
-class ImageConfig:
-    """What an image says about running it (OCI image spec, `config.md`)."""
-
-    entrypoint: list[str] = field(default_factory=list)
-    cmd: list[str] = field(default_factory=list)
-    env: list[str] = field(default_factory=list)  # "K=V"
-    user: str = ""
-    working_dir: str = ""
-    stop_signal: str = ""
-    exposed_ports: list[str] = field(default_factory=list)
-    volumes: list[str] = field(default_factory=list)
+_LOCK_STRIPES = 16
+_BUFFER_BYTES = 1024 * 1024
+_libc = ctypes.CDLL(None, use_errno=True)
 
 
 @dataclass(frozen=True)
@@ -56,102 +61,181 @@ class Image:
 class ImageStore:
     """The images below `root`."""
 
-    def __init__(self, root: str) -> None:
+    def __init__(self, root: str, limits: Limits | None = None) -> None:
         self._root = Path(root)
-        self._lock = threading.RLock()
-        for name in ("layers", "images"):
+        self._limits = limits or Limits()
+        self._lock = threading.RLock()  # the records; never held while something is unpacked
+        self._layer_locks = [threading.Lock() for _ in range(_LOCK_STRIPES)]
+        self._pins: Counter[str] = Counter()  # layers of images that are being loaded
+        for name in ("layers", "images", "scratch"):
             (self._root / name).mkdir(mode=0o700, parents=True, exist_ok=True)
-        shutil.rmtree(self._root / "scratch", ignore_errors=True)
-        (self._root / "scratch").mkdir(mode=0o700)
-        self._images = {image.id: image for image in map(_read, (self._root / "images").glob("*.json"))}
+        for left in (self._root / "scratch").iterdir():
+            shutil.rmtree(left, ignore_errors=True)
+        self._images = {image.id: image for image in self._read_records()}
+        self._collect()
+
+    # ---- loading ----
 
     def load(self, stream: IO[bytes] | Path, *, name: str | None = None) -> list[Image]:
-        """Every image of an archive (a stream or file) or of an OCI layout directory; raises
-        InvalidImage and keeps nothing of a broken one."""
-        with tempfile.TemporaryDirectory(dir=self._root / "scratch") as scratch:
-            if isinstance(stream, Path) and stream.is_dir():
-                directory = stream
-            elif isinstance(stream, Path):
-                with open(stream, "rb") as file:
-                    directory = spread(file, Path(scratch))
-            else:
-                directory = spread(stream, Path(scratch))
-            found = list(read_archive(directory))
-            if not found:
-                raise InvalidImage("the archive has no image in it")
-            return [self._add(each, name) for each in found]
+        """Every image of an archive (a stream or a file) or of an OCI layout directory. Raises
+        InvalidImage or NoRoomForImage, and keeps nothing then."""
+        # These pull in tarfile and gzip, which a kubelet whose images are there never needs
+        from kubelet.images.archive import DirectoryArchive, TarArchive, read_archive
 
-    def _add(self, found: Found, name: str | None) -> Image:
+        with self._scratch() as scratch:
+            if not isinstance(stream, Path):
+                found = read_archive(TarArchive(stream, scratch, self._limits))
+            elif stream.is_dir():
+                found = read_archive(DirectoryArchive(stream))
+            else:
+                with open(stream, "rb") as file:
+                    found = read_archive(TarArchive(file, scratch, self._limits))
+            if name is not None and len(found) > 1:
+                raise InvalidImage(f"{len(found)} images in one archive, and one name for them")
+            return [self.add(each, [name] if name else each.names) for each in found]
+
+    @contextmanager
+    def _scratch(self) -> Iterator[Path]:
+        """A directory that goes again; a disk that gets full inside is told from a bad image."""
         try:
-            described = json.loads(found.config)
-            diff_ids = [str(d) for d in described["rootfs"]["diff_ids"]]
-        except (ValueError, KeyError, TypeError) as failure:
-            raise InvalidImage(f"the image's config cannot be read: {failure}") from failure
+            with tempfile.TemporaryDirectory(dir=self._root / "scratch") as scratch:
+                yield Path(scratch)
+        except OSError as failure:
+            if is_full(failure):
+                raise NoRoomForImage(f"no room on the disk of {self._root}") from failure
+            raise
+
+    def add(self, found: Found, names: list[str]) -> Image:
+        """Unpack the layers that are not there yet, then keep the record: from then on it
+        exists."""
+        config, diff_ids = read_config(found.config)
         if len(diff_ids) != len(found.layers):
             raise InvalidImage(f"{len(found.layers)} layers, but the config names {len(diff_ids)}")
-        sizes = [self._layer(d, file) for d, file in zip(diff_ids, found.layers, strict=True)]
-        image_id = f"sha256:{hashlib.sha256(found.config).hexdigest()}"
-        try:
-            names = [normalise(n) for n in ([name] if name else found.names)]
-        except InvalidReference as failure:
-            raise InvalidImage(str(failure)) from failure
-        digests = [f"{n.rsplit(':', 1)[0]}@{found.manifest_digest}" for n in names if found.manifest_digest]
-        with self._lock:
-            self._take_names(names)
-            old = self._images.get(image_id)
+        full_names = _full_names(names)
+        chain = chain_ids(diff_ids)
+        with self._pinned(chain):
+            for number, (packed, diff_id) in enumerate(zip(found.layers, diff_ids, strict=True)):
+                self._ensure_layer(packed, diff_id, chain[: number + 1])
             image = Image(
-                id=image_id,
-                references=sorted({*(old.references if old else ()), *map(familiar, names)}),
-                repo_digests=sorted({*(old.repo_digests if old else ()), *map(familiar, digests)}),
-                size_bytes=sum(sizes),
-                layers=[str(self._layer_dir(d)) for d in diff_ids],
-                config=_config(described.get("config") or {}),
+                id=f"sha256:{hashlib.sha256(found.config).hexdigest()}",
+                references=[familiar(name) for name in full_names if "@" not in name],
+                repo_digests=[
+                    f"{familiar(repository(name))}@{found.manifest_digest}"
+                    for name in full_names
+                    if found.manifest_digest
+                ],
+                size_bytes=sum(packed.path.stat().st_size for packed in found.layers),
+                layers=[str(self._layer(name)) for name in chain],
+                config=config,
             )
+            return self._keep_new(image)
+
+    def _layer(self, chain_id: str) -> Path:
+        return self._root / "layers" / chain_id
+
+    @contextmanager
+    def _pinned(self, chain: list[str]) -> Iterator[None]:
+        """What is being loaded is not collected, what was loaded in vain is."""
+        with self._lock:
+            self._pins.update(chain)
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._pins -= Counter(chain)
+            self._collect()
+
+    def _ensure_layer(self, packed: PackedLayer, diff_id: str, chain: list[str]) -> None:
+        """`chain` ends with this layer."""
+        target = self._layer(chain[-1])
+        with self._layer_locks[hash(chain[-1]) % _LOCK_STRIPES]:
+            if target.is_dir():
+                return
+            with self._scratch() as scratch:
+                unpacked = scratch / "layer"
+                unpacked.mkdir(mode=0o755)
+                self._unpack(packed, diff_id, unpacked, [str(self._layer(c)) for c in chain[:-1]])
+                _to_disk(unpacked)
+                unpacked.rename(target)
+
+    def _unpack(self, packed: PackedLayer, diff_id: str, target: Path, lower: list[str]) -> None:
+        """Checked against the digests of what it came as and of what it contains."""
+        from kubelet.images.compression import Decompressed
+        from kubelet.images.unpack import unpack_layer
+
+        what = f"layer {diff_id}"
+        allowance = Allowance(self._limits, str(target), packed.path.stat().st_size)
+        with open(packed.path, "rb") as file:
+            came = _Digested(file)
+            try:
+                plain = _Digested(Decompressed(came), allowance)
+                unpack_layer(
+                    plain, str(target), lower=lower, limits=self._limits, allowance=allowance,
+                    what=what,
+                )  # fmt: skip
+                plain.drain()  # a tar stops at its end mark, a digest covers what follows as well
+                came.drain()
+            except NoRoomForImage:
+                raise
+            except ImageError as failure:
+                # Say "damaged" of what is damaged, rather than what its damage looks like
+                came.drain()
+                _check(packed.digest, came.digest(), f"blob {packed.digest}")
+                raise failure
+        _check(packed.digest, came.digest(), f"blob {packed.digest}")
+        _check(diff_id, plain.digest(), what)
+
+    # ---- records ----
+
+    def _keep_new(self, image: Image) -> Image:
+        """A name belongs to one image, the newest; an image may have several names."""
+        with self._lock:
+            for other in list(self._images.values()):
+                left = [name for name in other.references if name not in image.references]
+                if other.id != image.id and left != other.references:
+                    self._keep(replace(other, references=left))
+            if (old := self._images.get(image.id)) is not None:
+                image = replace(
+                    image,
+                    references=sorted({*old.references, *image.references}),
+                    repo_digests=sorted({*old.repo_digests, *image.repo_digests}),
+                )
             self._keep(image)
             return image
 
-    def _layer_dir(self, diff_id: str) -> Path:
-        algorithm, _, value = diff_id.partition(":")
-        if algorithm != "sha256" or len(value) != 64 or not value.isalnum():
-            raise InvalidImage(f"unsupported digest {diff_id!r}")
-        return self._root / "layers" / value
-
-    def _layer(self, diff_id: str, file: Path) -> int:
-        """Unpack a layer if it is not there yet; its size. Checked against the digest of its content."""
-        target = self._layer_dir(diff_id)
-        if target.is_dir():
-            return file.stat().st_size
-        with tempfile.TemporaryDirectory(dir=self._root / "scratch") as scratch:
-            unpacked = Path(scratch) / "layer"
-            unpacked.mkdir(mode=0o755)
-            with open_layer(file) as opened:
-                reader = _Hashing(opened)
-                try:
-                    unpack_layer(reader, str(unpacked))  # type: ignore[arg-type]
-                    reader.drain()
-                except (OSError, EOFError) as failure:
-                    raise InvalidImage(f"layer {diff_id} cannot be unpacked: {failure}") from failure
-            if reader.digest() != diff_id:
-                raise InvalidImage(f"layer {diff_id} has the content of {reader.digest()}")
-            with self._lock:
-                if not target.exists():
-                    unpacked.rename(target)
-        return file.stat().st_size
-
-    def _take_names(self, names: list[str]) -> None:
-        """A name belongs to one image: the newest."""
-        short = {familiar(n) for n in names}
-        for image in list(self._images.values()):
-            if short & set(image.references):
-                left = [r for r in image.references if r not in short]
-                self._keep(Image(**{**asdict(image), "references": left, "config": image.config}))
+    def _record(self, image_id: str) -> Path:
+        return self._root / "images" / f"{image_id.removeprefix('sha256:')}.json"
 
     def _keep(self, image: Image) -> None:
-        path = self._root / "images" / f"{image.id.partition(':')[2]}.json"
+        record = asdict(image) | {"layers": [Path(layer).name for layer in image.layers]}
+        path = self._record(image.id)
         temporary = path.with_suffix(".new")
-        temporary.write_text(json.dumps(asdict(image)))
+        with open(temporary, "w", encoding="utf-8") as file:
+            json.dump(record, file)
+            file.flush()
+            os.fsync(file.fileno())
         temporary.rename(path)
+        _fsync_directory(path.parent)
         self._images[image.id] = image
+
+    def _read_records(self) -> Iterator[Image]:
+        """One that cannot be used any more is dropped: the image can be loaded again."""
+        for path in sorted((self._root / "images").iterdir()):
+            try:
+                record: dict[str, Any] = json.loads(path.read_text())
+                config = ImageConfig(**record.pop("config"))
+                layers = [str(self._layer(name)) for name in record.pop("layers")]
+                image = Image(**record, layers=layers, config=config)
+            except (ValueError, KeyError, TypeError) as failure:
+                log.warning("dropping the image record %s: %s", path.name, failure)
+            else:
+                if path == self._record(image.id) and all(os.path.isdir(x) for x in image.layers):
+                    yield image
+                    continue
+                log.warning("dropping the image %s: a layer is not there", image.references)
+            path.unlink()
+
+    # ---- asking, removing ----
 
     def get(self, reference: str) -> Image:
         """By name, digest or id; raises ImageNotFound."""
@@ -159,67 +243,111 @@ class ImageStore:
             if reference in self._images:
                 return self._images[reference]
             try:
-                wanted = familiar(normalise(reference))
+                full = normalise(reference)
             except InvalidReference as failure:
                 raise ImageNotFound(str(failure)) from failure
+            short = familiar(full)
             for image in self._images.values():
-                if wanted in image.references or wanted in image.repo_digests:
+                if short in image.references or short in image.repo_digests:
+                    return image
+            digest = full.partition("@")[2]
+            for image in self._images.values():  # the id is a digest as well: name@id
+                if digest and digest == image.id and _has_repository(image, full):
                     return image
         raise ImageNotFound(f'image "{reference}" not found')
 
     def list(self) -> list[Image]:
+        """By name."""
         with self._lock:
             return sorted(self._images.values(), key=lambda image: (image.references, image.id))
 
     def remove(self, reference: str) -> None:
-        """Forget an image, and the layers that no other image has; raises ImageNotFound."""
+        """Take the name away; the image goes with its last one, or when it is named by its id. Its
+        layers stay while another image has them. Raises ImageNotFound."""
         with self._lock:
             image = self.get(reference)
+            left: list[str] = []
+            if reference not in self._images and "@" not in reference:
+                short = familiar(normalise(reference))
+                left = [name for name in image.references if name != short]
+            if left:
+                self._keep(replace(image, references=left))
+                return
             del self._images[image.id]
-            (self._root / "images" / f"{image.id.partition(':')[2]}.json").unlink(missing_ok=True)
-            used = {layer for other in self._images.values() for layer in other.layers}
-            for layer in set(image.layers) - used:
-                shutil.rmtree(layer)
+            self._record(image.id).unlink(missing_ok=True)
+        self._collect()
+
+    def _collect(self) -> None:
+        """Remove the layers that no image has: moved away at once, deleted at leisure."""
+        with self._lock:
+            used = {Path(layer).name for image in self._images.values() for layer in image.layers}
+            stale = [
+                path
+                for path in (self._root / "layers").iterdir()
+                if path.name not in used and not self._pins[path.name]
+            ]
+            if not stale:
+                return
+            grave = tempfile.mkdtemp(dir=self._root / "scratch")
+            for path in stale:
+                path.rename(Path(grave) / path.name)
+        shutil.rmtree(grave)
 
 
-class _Hashing:
-    """A stream that remembers the digest of what was read, and stops at the size bound."""
+def _full_names(names: list[str]) -> list[str]:
+    try:
+        return sorted({normalise(name) for name in names})
+    except InvalidReference as failure:
+        raise InvalidImage(str(failure)) from failure
 
-    def __init__(self, stream: IO[bytes]) -> None:
-        self._stream = stream
+
+def _has_repository(image: Image, full: str) -> bool:
+    return any(repository(normalise(name)) == repository(full) for name in image.references)
+
+
+class _Digested:
+    """A source that remembers the digest of what was read of it, counted if there is an
+    allowance."""
+
+    def __init__(self, source: Any, allowance: Allowance | None = None) -> None:
+        self._source = source
+        self._allowance = allowance
         self._hash = hashlib.sha256()
-        self._left = MAX_LAYER_BYTES * 2
 
-    def read(self, size: int = -1) -> bytes:
-        piece = self._stream.read(size)
-        self._left -= len(piece)
-        if self._left < 0:
-            raise InvalidImage("a layer that unpacks to more than the bound")
+    def read(self, size: int) -> bytes:
+        piece: bytes = self._source.read(size)
+        if self._allowance is not None:
+            self._allowance.more(len(piece))
         self._hash.update(piece)
         return piece
 
     def drain(self) -> None:
-        """tar stops at its end mark; the digest covers what follows as well."""
-        while self.read(1024 * 1024):
+        while self.read(_BUFFER_BYTES):
             pass
 
     def digest(self) -> str:
         return f"sha256:{self._hash.hexdigest()}"
 
 
-def _config(said: dict[str, Any]) -> ImageConfig:
-    return ImageConfig(
-        entrypoint=list(said.get("Entrypoint") or ()),
-        cmd=list(said.get("Cmd") or ()),
-        env=list(said.get("Env") or ()),
-        user=str(said.get("User") or ""),
-        working_dir=str(said.get("WorkingDir") or ""),
-        stop_signal=str(said.get("StopSignal") or ""),
-        exposed_ports=sorted(said.get("ExposedPorts") or ()),
-        volumes=sorted(said.get("Volumes") or ()),
-    )
+def _check(expected: str, found: str, what: str) -> None:
+    if expected and expected != found:
+        raise InvalidImage(f"{what} is damaged: its content is {found}")
 
 
-def _read(path: Path) -> Image:
-    record = json.loads(path.read_text())
-    return Image(**{**record, "config": ImageConfig(**record["config"])})
+def _to_disk(directory: Path) -> None:
+    """Everything of that file system: a name must not outlive its content (`man 2 syncfs`)."""
+    fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        if _libc.syncfs(fd) != 0:
+            code = ctypes.get_errno()
+            raise OSError(code, f"syncfs {directory}: {os.strerror(code)}")
+    finally:
+        os.close(fd)
+
+
+def _fsync_directory(directory: Path) -> None:
+    fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)

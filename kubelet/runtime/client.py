@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-import queue
 import select
 import shutil
 import signal
@@ -30,6 +29,7 @@ from kubelet.runtime.errors import (
     SandboxNotFound,
     ShimGone,
 )
+from kubelet.runtime.event_feed import EventFeed
 from kubelet.runtime.layout import Layout, connect, read_record, short_path, write_record
 from kubelet.runtime.messages import Message, Receiver, container_status, sandbox_status, to_dict
 from kubelet.runtime.protocol import (
@@ -196,7 +196,7 @@ class PodiumRuntime:
         self._cgroup_parents: dict[str, str] = {}
         self._containers: dict[str, ContainerStatus] = {}
         self._creating: dict[str, threading.Lock] = {}
-        self._events: queue.SimpleQueue[RuntimeEvent | None] = queue.SimpleQueue()
+        self._events = EventFeed()
         self._epoll = select.epoll()
         self._by_fd: dict[int, ShimConnection] = {}
         self._wake_reader, self._wake = os.pipe()
@@ -352,8 +352,7 @@ class PodiumRuntime:
     # Events and the end
 
     def events(self) -> Iterator[RuntimeEvent]:
-        while (event := self._events.get()) is not None:
-            yield event
+        return self._events.listen()
 
     def close(self) -> None:
         """Let go of the shims, which live on."""
@@ -367,7 +366,7 @@ class PodiumRuntime:
         for shim in list(self._shims.values()):
             shim.fail_all()
             shim.channel.close()
-        self._events.put(None)
+        self._events.close()
 
     # Shims
 

@@ -201,7 +201,8 @@ class Runtime(Protocol):
     def update_resources(self, container_id: str, resources: Resources) -> None: ...
     def container_stats(self, container_id: str) -> ContainerStats: ...
     def events(self) -> Iterator[RuntimeEvent]:
-        """Blocks for the next event; ends when the runtime is closed. Events may be lost over a
-        restart of the kubelet: list first, then follow."""
+        """What happens from this call on; `next` blocks, and it ends when the runtime is closed.
+        Whoever calls it has a feed of their own. Events are lost over a restart of the kubelet:
+        call this, then list, then follow."""
 
     def close(self) -> None: ...

@@ -1,0 +1,32 @@
+"""One engine for all tests that leave it alive; `own_engine` for those that kill parts of it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.node.runtime.engine import Engine, Pods
+
+
+@pytest.fixture(scope="session")
+def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
+    engine = Engine(tmp_path_factory.mktemp("engine"), f"podium-t{os.getpid()}")
+    yield engine
+    engine.close()
+
+
+@pytest.fixture
+def pods(engine: Engine, tmp_path: Path) -> Iterator[Pods]:
+    pods = Pods(engine.runtime, tmp_path)
+    yield pods
+    pods.close()
+
+
+@pytest.fixture
+def own_engine(tmp_path: Path) -> Iterator[Engine]:
+    engine = Engine(tmp_path / "engine", f"podium-o{os.getpid()}")
+    yield engine
+    engine.close()
