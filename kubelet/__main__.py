@@ -1,7 +1,7 @@
 """`python -m kubelet --data-dir D --node NAME`: the agent of one node, one process.
 
-It registers the Node, follows the Pods bound to it, and keeps the kernel as they say. SIGTERM ends it
-and leaves the containers running; `--teardown` ends them.
+It registers the Node, follows the Pods bound to it, and keeps the kernel as they say. SIGTERM ends
+it and leaves the containers running; `--teardown` ends them.
 """
 
 from __future__ import annotations
@@ -29,13 +29,18 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="kubelet", description=__doc__)
     parser.add_argument("--data-dir", required=True)
     parser.add_argument("--node", required=True)
-    parser.add_argument("--teardown", action="store_true", help="end every container and remove every trace")
-    parser.add_argument("--grace", type=float, default=5.0, help="seconds at most that containers get to end")
+    parser.add_argument(
+        "--teardown", action="store_true", help="end every container and remove every trace"
+    )
+    parser.add_argument(
+        "--grace", type=float, default=5.0, help="seconds at most that containers get to end"
+    )
     args = parser.parse_args()
     logging.basicConfig(
-        stream=sys.stderr, level=os.environ.get("PODIUM_LOG_LEVEL", "INFO"),
+        stream=sys.stderr,
+        level=os.environ.get("PODIUM_LOG_LEVEL", "INFO"),
         format="%(asctime)s %(levelname)s %(name)s %(message)s",
-    )  # fmt: skip
+    )
     config = json.loads((Path(args.data_dir) / "cluster.json").read_text())
     node = next(n for n in config["nodes"] if n["name"] == args.node)
     if args.teardown:
@@ -51,7 +56,9 @@ def _node_dir(data_dir: str, node: Object) -> str:
 def _network(data_dir: str, config: Object, node: Object):  # type: ignore[no-untyped-def]
     from kubelet.network import PodNetwork
 
-    return PodNetwork(node["bridge"], node["podCIDR"], config["id"], f"{_node_dir(data_dir, node)}/network")
+    return PodNetwork(
+        node["bridge"], node["podCIDR"], config["id"], f"{_node_dir(data_dir, node)}/network"
+    )
 
 
 def _tear_down(data_dir: str, config: Object, node: Object, grace_s: float) -> int:
@@ -86,32 +93,59 @@ class Kubelet:
         Path(node_dir).mkdir(mode=0o700, parents=True, exist_ok=True)
         self._stopped = threading.Event()
         self._host = host_address(config["host"])
-        self._client = Client(load_kubeconfig(Path(data_dir) / "pki" / f"node-{name}.kubeconfig"),
-                              user_agent="podium-kubelet")  # fmt: skip
+        self._client = Client(
+            load_kubeconfig(Path(data_dir) / "pki" / f"node-{name}.kubeconfig"),
+            user_agent="podium-kubelet",
+        )
         self._network = _network(data_dir, config, node)
         self._runtime = PodiumRuntime(f"{node_dir}/runtime", node["cgroupRoot"])
         self._images = ImageStore(f"{node_dir}/images")
         self._recorder = EventRecorder(self._client, "kubelet", host=name)
-        self._reporter = NodeReporter(self._client, name, node["podCIDR"], node_dir, self._host, self._node_images)
+        self._reporter = NodeReporter(
+            self._client,
+            name,
+            pod_cidr=node["podCIDR"],
+            node_dir=node_dir,
+            host=self._host,
+            images=self._node_images,
+        )
         self._informers = InformerFactory(self._client)
         self._pods = self._informers.informer("pods", field_selector=f"spec.nodeName={name}")
         self._pods.add_index("uid", lambda pod: [pod["metadata"]["uid"]])
         self._sync = PodSync(
-            self._client, self._runtime, self._network, self._images, self._recorder, node_dir=node_dir,
-            node=lambda: self._reporter.node, find=self._find, requeue=lambda uid: self._loop.add(uid),
-        )  # fmt: skip
+            self._client,
+            self._runtime,
+            self._network,
+            self._images,
+            self._recorder,
+            node_dir=node_dir,
+            node=lambda: self._reporter.node,
+            find=self._find,
+            requeue=self._requeue,
+        )
         self._loop = ReconcileLoop("pod-sync", self._sync.reconcile, workers=WORKERS)
         self._server = KubeletServer(
-            self._host, data_dir, name, runtime=self._runtime, images=self._images, sync=self._sync,
-            find=lambda namespace, pod: self._pods.get(f"{namespace}/{pod}"), pods=self._pods.list,
-        )  # fmt: skip
+            self._host,
+            data_dir,
+            name,
+            runtime=self._runtime,
+            images=self._images,
+            sync=self._sync,
+            find=lambda namespace, pod: self._pods.get(f"{namespace}/{pod}"),
+            pods=self._pods.list,
+        )
+
+    def _requeue(self, uid: str) -> None:
+        self._loop.add(uid)
 
     def _find(self, uid: str) -> Object | None:
         found = self._pods.by_index("uid", uid)
         return found[0] if found else None
 
     def _node_images(self) -> list[Object]:
-        return [{"names": list(i.references), "sizeBytes": i.size_bytes} for i in self._images.list()]
+        return [
+            {"names": list(i.references), "sizeBytes": i.size_bytes} for i in self._images.list()
+        ]
 
     def run(self) -> None:
         """Until SIGTERM."""
@@ -154,13 +188,16 @@ class Kubelet:
         def changed(pod: Object) -> None:
             self._loop.add(pod["metadata"]["uid"])
 
-        self._pods.add_handler(on_add=changed, on_update=lambda _, new: changed(new), on_delete=changed)
+        self._pods.add_handler(
+            on_add=changed, on_update=lambda _, new: changed(new), on_delete=changed
+        )
         self._informers.start()
         threading.Thread(target=self._follow_runtime, name="runtime-events", daemon=True).start()
         threading.Thread(target=self._begin, name="begin", daemon=True).start()
 
     def _begin(self) -> None:
-        """Reconcile only once the Pods are known: else everything here would look like an orphan."""
+        """Reconcile only once the Pods are known: else everything here would look like an
+        orphan."""
         if self._pods.wait_synced(None):
             for uid in self._sync.known():
                 self._loop.add(uid)
@@ -178,13 +215,18 @@ class Kubelet:
         from kubelet import log_rotation
         from kubelet.node_status import RENEW_EVERY_S
 
-        clock = BackgroundScheduler(executors={"default": ThreadPoolExecutor(2)}, timezone="UTC",
-                                    job_defaults={"coalesce": True, "max_instances": 1})  # fmt: skip
+        logging.getLogger("apscheduler").setLevel(logging.WARNING)
+        clock = BackgroundScheduler(
+            executors={"default": ThreadPoolExecutor(2)},
+            timezone="UTC",
+            job_defaults={"coalesce": True, "max_instances": 1},
+        )
         clock.add_job(self._reporter.heartbeat, "interval", seconds=RENEW_EVERY_S)
-        clock.add_job(log_rotation.rotate_logs, "interval", [self._runtime], seconds=log_rotation.EVERY_S)
+        clock.add_job(
+            log_rotation.rotate_logs, "interval", [self._runtime], seconds=log_rotation.EVERY_S
+        )
         clock.add_job(self._keep_house, "interval", seconds=HOUSEKEEPING_S)
         clock.add_job(self._refresh_volumes, "interval", seconds=VOLUME_REFRESH_S)
-        logging.getLogger("apscheduler").setLevel(logging.WARNING)
         clock.start()
         return clock
 
@@ -197,7 +239,9 @@ class Kubelet:
     def _refresh_volumes(self) -> None:
         kinds = ("configMap", "secret", "downwardAPI", "projected")
         for pod in self._pods.list():
-            has_files = any(v.get(k) is not None for v in pod["spec"].get("volumes") or () for k in kinds)
+            has_files = any(
+                v.get(k) is not None for v in pod["spec"].get("volumes") or () for k in kinds
+            )
             is_running = (pod.get("status") or {}).get("phase") == "Running"
             if has_files and is_running and not pod["metadata"].get("deletionTimestamp"):
                 self._sync.refresh_volumes(pod)

@@ -1,11 +1,11 @@
 """exec over WebSocket: Kubernetes' channel protocol between a client and a process in a container.
 
-Room kubelet, called by server.py in a connection's own thread. One thread does both directions (a TLS
-connection must not be read and written at the same time): it polls the socket, the process's pipes and
-a pipe that says that the process has ended.
+Room kubelet, called by server.py in a connection's own thread. One thread does both directions (a
+TLS connection must not be read and written at the same time): it polls the socket, the process's
+pipes and a pipe that says that the process has ended.
 
-First byte of a message = channel: 0 stdin, 1 stdout, 2 stderr, 3 error, 4 resize, 255 close (v5). At the
-end channel 3 carries a Status with the exit code, then the connection closes with 1000.
+First byte of a message = channel: 0 stdin, 1 stdout, 2 stderr, 3 error, 4 resize, 255 close (v5).
+At the end channel 3 carries a Status with the exit code, then the connection closes with 1000.
 Source: KEP-4006 and `kubernetes-wire`; RFC 6455 by wsproto.
 """
 
@@ -49,7 +49,10 @@ _GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"  # RFC 6455, section 1.3
 
 
 def serve(
-    handler: BaseHTTPRequestHandler, runtime: Runtime, status: ContainerStatus | None, query: dict[str, list[str]]
+    handler: BaseHTTPRequestHandler,
+    runtime: Runtime,
+    status: ContainerStatus | None,
+    query: dict[str, list[str]],
 ) -> None:
     """Answer one exec request; raises RuntimeFailure before the connection is upgraded."""
     if status is None or status.state != "running":
@@ -58,19 +61,28 @@ def serve(
     key = handler.headers.get("Sec-WebSocket-Key")
     if protocol is None or key is None:
         raise ValueError("exec needs a WebSocket upgrade with one of: " + ", ".join(PROTOCOLS))
-    flags = {name: query.get(name, ["false"])[-1] in ("true", "1") for name in ("stdin", "stdout", "stderr", "tty")}
+    flags = {
+        name: query.get(name, ["false"])[-1] in ("true", "1")
+        for name in ("stdin", "stdout", "stderr", "tty")
+    }
     handler.close_connection = True
     _upgrade(handler, key, protocol)
     stream = _Stream(handler.connection, protocol)
     pipes = _Pipes(flags)
     try:
         session = runtime.exec(
-            status.id, query.get("command", []), stdin_fd=pipes.theirs_in, stdout_fd=pipes.theirs_out,
-            stderr_fd=pipes.theirs_err, tty=flags["tty"],
-        )  # fmt: skip
+            status.id,
+            query.get("command", []),
+            stdin_fd=pipes.theirs_in,
+            stdout_fd=pipes.theirs_out,
+            stderr_fd=pipes.theirs_err,
+            tty=flags["tty"],
+        )
     except (CommandNotFound, CommandNotExecutable) as failure:
         code = 127 if isinstance(failure, CommandNotFound) else 126
-        stream.finish(_internal(f"error executing command in container: {failure}") | {"code": 500}, code)
+        stream.finish(
+            _internal(f"error executing command in container: {failure}") | {"code": 500}, code
+        )
         return
     except RuntimeFailure as failure:
         stream.finish(_internal(str(failure)), None)
@@ -82,7 +94,9 @@ def serve(
 
 def _choose(handler: BaseHTTPRequestHandler) -> str | None:
     offered = [p.strip() for p in (handler.headers.get("Sec-WebSocket-Protocol") or "").split(",")]
-    return next((p for p in PROTOCOLS if p in offered), "channel.k8s.io" if offered == [""] else None)
+    return next(
+        (p for p in PROTOCOLS if p in offered), "channel.k8s.io" if offered == [""] else None
+    )
 
 
 def _upgrade(handler: BaseHTTPRequestHandler, key: str, protocol: str) -> None:
@@ -95,8 +109,14 @@ def _upgrade(handler: BaseHTTPRequestHandler, key: str, protocol: str) -> None:
 
 
 def _internal(message: str) -> dict[str, Any]:
-    return {"metadata": {}, "status": "Failure", "message": message, "reason": "InternalError",
-            "details": {"causes": [{"message": message}]}, "code": 500}  # fmt: skip
+    return {
+        "metadata": {},
+        "status": "Failure",
+        "message": message,
+        "reason": "InternalError",
+        "details": {"causes": [{"message": message}]},
+        "code": 500,
+    }
 
 
 def _exit_status(code: int) -> dict[str, Any]:
@@ -205,7 +225,9 @@ class _Relay:
         self._selector = selectors.DefaultSelector()
         self._stdin = bytearray()
         self._stdin_ends = False
-        self._open = {fd for fd in (pipes.ours_in, pipes.ours_out, pipes.ours_err) if fd is not None}
+        self._open = {
+            fd for fd in (pipes.ours_in, pipes.ours_out, pipes.ours_err) if fd is not None
+        }
         self._ended_read, self._ended_write = os.pipe2(os.O_CLOEXEC)
         self._code: int | None = None
 

@@ -1,7 +1,8 @@
 """Reading container logs: tail, since, follow, over rotated files.
 
-Room kubelet, called by server.py. A log is `<attempt>.log` and, once rotated, `<attempt>.log.<time>`
-beside it, in CRI format: "<RFC 3339 nano> stdout|stderr F|P <text>". P means that the line goes on.
+Room kubelet, called by server.py. A log is `<attempt>.log` and, once rotated,
+`<attempt>.log.<time>` beside it, in CRI format: "<RFC 3339 nano> stdout|stderr F|P <text>". P
+means that the line goes on.
 """
 
 from __future__ import annotations
@@ -52,11 +53,11 @@ def read_log(path: Path, options: LogOptions, is_over: Callable[[], bool]) -> It
     container has ended and everything has been read."""
     left = options.limit_bytes
     for piece in _text(path, options, is_over):
+        allowed = piece[:left]  # all of it when there is no limit
         if left is not None:
-            piece = piece[:left]
-            left -= len(piece)
-        if piece:
-            yield piece
+            left -= len(allowed)
+        if allowed:
+            yield allowed
         if left == 0:
             return
 
@@ -107,8 +108,8 @@ def _lines(path: Path, options: LogOptions, is_over: Callable[[], bool]) -> Iter
 
 
 def _tail_start(files: list[Path], wanted: int) -> tuple[list[Path], int]:
-    """The files from which to read, and where in the first, for the last `wanted` lines; read from the
-    end in blocks, so that a large log costs nothing."""
+    """The files from which to read, and where in the first, for the last `wanted` lines; read from
+    the end in blocks, so that a large log costs nothing."""
     for index in range(len(files) - 1, -1, -1):
         try:
             with open(files[index], "rb") as file:

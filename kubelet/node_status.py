@@ -1,8 +1,8 @@
 """The Node object: what the machine has, and the heartbeats that say it is alive.
 
 Room kubelet. The first status is written at once; later ones only when something changed or after
-REPORT_EVERY_S. The Lease in kube-node-lease is renewed every RENEW_EVERY_S by the kubelet's scheduler
-of clock work (`__main__`). Source: Kubernetes docs "Nodes", KEP-0009 (node leases).
+REPORT_EVERY_S. The Lease in kube-node-lease is renewed every RENEW_EVERY_S by the kubelet's
+scheduler of clock work (`__main__`). Source: Kubernetes docs "Nodes", KEP-0009 (node leases).
 """
 
 from __future__ import annotations
@@ -39,9 +39,15 @@ class NodeReporter:
     """Registers the Node and keeps its status and Lease fresh."""
 
     def __init__(
-        self, client: Client, name: str, pod_cidr: str, node_dir: str, host: str,
+        self,
+        client: Client,
+        name: str,
+        *,
+        pod_cidr: str,
+        node_dir: str,
+        host: str,
         images: Callable[[], list[Object]],
-    ) -> None:  # fmt: skip
+    ) -> None:
         self._client = client
         self.name = name
         self._pod_cidr = pod_cidr
@@ -49,7 +55,6 @@ class NodeReporter:
         self._host = host
         self._images = images
         self._port = 0
-        self._reported: Object | None = None
         self._reported_at = datetime.fromtimestamp(0, UTC)
         self.node: Object = {"metadata": {"name": name}, "status": {}}
 
@@ -84,9 +89,15 @@ class NodeReporter:
         }
 
     def _refresh_labels(self) -> None:
-        missing = {k: v for k, v in self._labels().items() if (self.node["metadata"].get("labels") or {}).get(k) != v}
+        missing = {
+            k: v
+            for k, v in self._labels().items()
+            if (self.node["metadata"].get("labels") or {}).get(k) != v
+        }
         if missing:
-            self.node = self._client.patch("nodes", self.name, None, {"metadata": {"labels": missing}})
+            self.node = self._client.patch(
+                "nodes", self.name, None, {"metadata": {"labels": missing}}
+            )
 
     def status(self, old: Object) -> Object:
         """What the machine says of itself now."""
@@ -100,7 +111,9 @@ class NodeReporter:
         }
         allocatable = capacity | {
             "memory": f"{(memory['MemTotal'] - MEMORY_PRESSURE_BYTES) // 1024}Ki",
-            "ephemeral-storage": str(int(disk.f_blocks * disk.f_frsize * (1 - DISK_PRESSURE_SHARE))),
+            "ephemeral-storage": str(
+                int(disk.f_blocks * disk.f_frsize * (1 - DISK_PRESSURE_SHARE))
+            ),
         }
         return {
             "capacity": capacity,
@@ -115,28 +128,52 @@ class NodeReporter:
             "images": self._images()[:MAX_IMAGES],
         }
 
-    def _conditions(self, old: Object, memory: dict[str, int], disk: os.statvfs_result) -> list[Object]:
+    def _conditions(
+        self, old: Object, memory: dict[str, int], disk: os.statvfs_result
+    ) -> list[Object]:
         now = meta.now()
         status: Object = {"conditions": [dict(c) for c in old.get("conditions") or ()]}
         pressures = (
-            ("MemoryPressure", memory["MemAvailable"] < MEMORY_PRESSURE_BYTES, "KubeletHasInsufficientMemory",
-             "KubeletHasSufficientMemory", "kubelet has insufficient memory available",
-             "kubelet has sufficient memory available"),
-            ("DiskPressure", disk.f_bavail < disk.f_blocks * DISK_PRESSURE_SHARE, "KubeletHasDiskPressure",
-             "KubeletHasNoDiskPressure", "kubelet has disk pressure", "kubelet has no disk pressure"),
-            ("PIDPressure", _pids_left_share() < PID_PRESSURE_SHARE, "KubeletHasInsufficientPID",
-             "KubeletHasSufficientPID", "kubelet has insufficient PID available",
-             "kubelet has sufficient PID available"),
-        )  # fmt: skip
+            (
+                "MemoryPressure",
+                memory["MemAvailable"] < MEMORY_PRESSURE_BYTES,
+                "KubeletHasInsufficientMemory",
+                "KubeletHasSufficientMemory",
+                "kubelet has insufficient memory available",
+                "kubelet has sufficient memory available",
+            ),
+            (
+                "DiskPressure",
+                disk.f_bavail < disk.f_blocks * DISK_PRESSURE_SHARE,
+                "KubeletHasDiskPressure",
+                "KubeletHasNoDiskPressure",
+                "kubelet has disk pressure",
+                "kubelet has no disk pressure",
+            ),
+            (
+                "PIDPressure",
+                _pids_left_share() < PID_PRESSURE_SHARE,
+                "KubeletHasInsufficientPID",
+                "KubeletHasSufficientPID",
+                "kubelet has insufficient PID available",
+                "kubelet has sufficient PID available",
+            ),
+        )
         for name, is_bad, bad, good, bad_words, good_words in pressures:
             meta.set_condition(
-                status, name, "True" if is_bad else "False", bad if is_bad else good,
-                bad_words if is_bad else good_words, now,
-            )  # fmt: skip
+                status,
+                name,
+                "True" if is_bad else "False",
+                bad if is_bad else good,
+                bad_words if is_bad else good_words,
+                now,
+            )
         meta.set_condition(
             status, "NetworkUnavailable", "False", "RouteCreated", "podium has made the bridge", now
         )
-        meta.set_condition(status, "Ready", "True", "KubeletReady", "kubelet is posting ready status", now)
+        meta.set_condition(
+            status, "Ready", "True", "KubeletReady", "kubelet is posting ready status", now
+        )
         for condition in status["conditions"]:
             condition["lastHeartbeatTime"] = now
         found: list[Object] = status["conditions"]
@@ -144,13 +181,17 @@ class NodeReporter:
 
     def report(self, *, is_forced: bool = False) -> None:
         """Write the status if it changed or has not been written for a while."""
-        old = self._reported or self.node.get("status") or {}
+        if not is_forced:
+            self.node = self._client.get("nodes", self.name)  # others write to it as well
+        old = self.node.get("status") or {}
         fresh = self.status(old)
         is_due = datetime.now(UTC) - self._reported_at > timedelta(seconds=REPORT_EVERY_S)
         if not (is_forced or is_due or _visible(fresh) != _visible(old)):
             return
-        self.node = self._client.patch("nodes", self.name, None, {"status": fresh}, subresource="status")
-        self._reported, self._reported_at = fresh, datetime.now(UTC)
+        self.node = self._client.patch(
+            "nodes", self.name, None, {"status": fresh}, subresource="status"
+        )
+        self._reported_at = datetime.now(UTC)
 
     def renew_lease(self) -> None:
         """Say that this node is alive."""
@@ -160,13 +201,24 @@ class NodeReporter:
             "renewTime": meta.now_micro(),
         }
         try:
-            self._client.patch("leases.coordination.k8s.io", self.name, LEASE_NAMESPACE, {"spec": spec})
+            self._client.patch(
+                "leases.coordination.k8s.io", self.name, LEASE_NAMESPACE, {"spec": spec}
+            )
         except NotFound:
-            owner = {"apiVersion": "v1", "kind": "Node", "name": self.name, "uid": self.node["metadata"]["uid"]}
+            owner = {
+                "apiVersion": "v1",
+                "kind": "Node",
+                "name": self.name,
+                "uid": self.node["metadata"]["uid"],
+            }
             lease = {
                 "apiVersion": "coordination.k8s.io/v1",
                 "kind": "Lease",
-                "metadata": {"name": self.name, "namespace": LEASE_NAMESPACE, "ownerReferences": [owner]},
+                "metadata": {
+                    "name": self.name,
+                    "namespace": LEASE_NAMESPACE,
+                    "ownerReferences": [owner],
+                },
                 "spec": spec,
             }
             self._client.create("leases.coordination.k8s.io", lease)
@@ -185,7 +237,9 @@ class NodeReporter:
 def _visible(status: Object) -> Object:
     """What makes a write worth while: not the times, nor memory that is a little fuller."""
     conditions = [(c["type"], c["status"], c.get("reason")) for c in status.get("conditions") or ()]
-    kept = {k: status.get(k) for k in ("capacity", "addresses", "daemonEndpoints", "nodeInfo", "images")}
+    kept = {
+        k: status.get(k) for k in ("capacity", "addresses", "daemonEndpoints", "nodeInfo", "images")
+    }
     return kept | {"conditions": sorted(conditions)}
 
 
@@ -197,7 +251,10 @@ def _meminfo() -> dict[str, int]:
 
 
 def _pids_left_share() -> float:
-    with open("/proc/loadavg", encoding="ascii") as load, open("/proc/sys/kernel/pid_max", encoding="ascii") as top:
+    with (
+        open("/proc/loadavg", encoding="ascii") as load,
+        open("/proc/sys/kernel/pid_max", encoding="ascii") as top,
+    ):
         used = int(load.read().split()[3].split("/")[1])
         return 1 - used / int(top.read())
 

@@ -16,9 +16,9 @@ from podium.api import quantity
 Object = dict[str, Any]
 
 DEFAULT_CAPABILITIES = (
-    "CAP_CHOWN", "CAP_DAC_OVERRIDE", "CAP_FOWNER", "CAP_FSETID", "CAP_KILL", "CAP_SETGID", "CAP_SETUID",
-    "CAP_SETPCAP", "CAP_NET_BIND_SERVICE", "CAP_NET_RAW", "CAP_SYS_CHROOT", "CAP_MKNOD", "CAP_AUDIT_WRITE",
-    "CAP_SETFCAP",
+    "CAP_CHOWN", "CAP_DAC_OVERRIDE", "CAP_FOWNER", "CAP_FSETID", "CAP_KILL", "CAP_SETGID",
+    "CAP_SETUID", "CAP_SETPCAP", "CAP_NET_BIND_SERVICE", "CAP_NET_RAW", "CAP_SYS_CHROOT",
+    "CAP_MKNOD", "CAP_AUDIT_WRITE", "CAP_SETFCAP",
 )  # fmt: skip
 DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 DEFAULT_PIDS_LIMIT = 1024  # a Pod's processes: what a fork bomb stops at
@@ -74,7 +74,8 @@ def pod_resources(pod: Object) -> Resources:
     """cgroup values of the whole Pod: sums, and limits only if every container has one."""
     containers = pod["spec"]["containers"]
     requests = [
-        quantity.cpu_millicores(_of(c, "requests", "cpu") or _of(c, "limits", "cpu") or 0) for c in containers
+        quantity.cpu_millicores(_of(c, "requests", "cpu") or _of(c, "limits", "cpu") or 0)
+        for c in containers
     ]
     cpu_limits = [_of(c, "limits", "cpu") for c in containers]
     memory_limits = [_of(c, "limits", "memory") for c in containers]
@@ -132,14 +133,17 @@ def oom_score_adj(pod: Object, container: Object, node_memory_bytes: int) -> int
 
 
 class ConfigMissing(Exception):
-    """A ConfigMap, Secret or key that a container needs is not there: CreateContainerConfigError."""
+    """A ConfigMap, Secret or key that a container needs is not there:
+    CreateContainerConfigError."""
 
 
 Lookup = Callable[[str, str], Mapping[str, str] | None]
 """(kind, name) → its text data, None when there is no such object. kind: configmaps or secrets."""
 
 
-def environment(pod: Object, container: Object, pod_ip: str, node: Object, lookup: Lookup) -> dict[str, str]:
+def environment(
+    pod: Object, container: Object, pod_ip: str, node: Object, lookup: Lookup
+) -> dict[str, str]:
     """What `env` and `envFrom` say, in order, with references expanded; raises ConfigMissing."""
     env: dict[str, str] = {}
     for bulk in container.get("envFrom") or ():
@@ -149,7 +153,7 @@ def environment(pod: Object, container: Object, pod_ip: str, node: Object, looku
         if source is None:
             env[variable["name"]] = expand(variable.get("value") or "", env)
             continue
-        value = _value_from(source, pod, container, pod_ip, node, lookup)
+        value = _value_from(source, pod, container, pod_ip=pod_ip, node=node, lookup=lookup)
         if value is not None:
             env[variable["name"]] = value
     return env
@@ -171,7 +175,7 @@ def _from_all(bulk: Object, lookup: Lookup) -> dict[str, str]:
 
 
 def _value_from(
-    source: Object, pod: Object, container: Object, pod_ip: str, node: Object, lookup: Lookup
+    source: Object, pod: Object, container: Object, *, pod_ip: str, node: Object, lookup: Lookup
 ) -> str | None:
     for field, kind in (("configMapKeyRef", "configmaps"), ("secretKeyRef", "secrets")):
         if source.get(field) is not None:
@@ -191,7 +195,9 @@ def _one_key(reference: Object, kind: str, pod: Object, lookup: Lookup) -> str |
         raise ConfigMissing(f'{kind[:-1]} "{reference["name"]}" not found')
     namespace = pod["metadata"]["namespace"]
     title = "ConfigMap" if kind == "configmaps" else "Secret"
-    raise ConfigMissing(f"couldn't find key {reference['key']} in {title} {namespace}/{reference['name']}")
+    raise ConfigMissing(
+        f"couldn't find key {reference['key']} in {title} {namespace}/{reference['name']}"
+    )
 
 
 def field_value(pod: Object, path: str, pod_ip: str, node: Object) -> str:
@@ -260,8 +266,8 @@ def _capability(name: str) -> str:
 
 
 def user_of(pod: Object, container: Object, image_user: str) -> tuple[int | str, int | str | None]:
-    """(user, group) by number or by name, as securityContext and then the image say; a group of None
-    is the user's own."""
+    """(user, group) by number or by name, as securityContext and then the image say; a group of
+    None is the user's own."""
     pod_context = pod["spec"].get("securityContext") or {}
     context = container.get("securityContext") or {}
     user = context.get("runAsUser", pod_context.get("runAsUser"))
@@ -307,7 +313,9 @@ def refusals(pod: Object) -> list[str]:
         found += [f"spec.volumes[{index}].{kind}: is not supported yet" for kind in kinds]
     for index, container in enumerate(spec.get("initContainers") or ()):
         if container.get("restartPolicy"):
-            found.append(f"spec.initContainers[{index}].restartPolicy: sidecars are not supported yet")
+            found.append(
+                f"spec.initContainers[{index}].restartPolicy: sidecars are not supported yet"
+            )
     for context in (c.get("securityContext") or {} for c in [*spec["containers"], spec]):
         profile = (context.get("seccompProfile") or {}).get("type", "Unconfined")
         if profile == "Localhost":
@@ -323,5 +331,7 @@ def warnings(pod: Object) -> list[str]:
     for container in [*pod["spec"]["containers"], *(pod["spec"].get("initContainers") or [])]:
         for field in ("livenessProbe", "readinessProbe", "startupProbe", "lifecycle"):
             if container.get(field):
-                found.append(f"container {container['name']}: {field} is not acted on in this version")
+                found.append(
+                    f"container {container['name']}: {field} is not acted on in this version"
+                )
     return found

@@ -22,9 +22,9 @@ Object = dict[str, Any]
 class Observed:
     """What a Pod's status is made of.
 
-    `waiting` and `images` are by container name: (reason, message) of what keeps it from starting, and
-    (image, image id) of what it was started from. `previous_restarts` counts what earlier sandboxes
-    had.
+    `waiting` and `images` are by container name: (reason, message) of what keeps it from starting,
+    and (image, image id) of what it was started from. `previous_restarts` counts what earlier
+    sandboxes had.
     """
 
     containers: Sequence[ContainerStatus] = ()
@@ -38,7 +38,9 @@ def latest(containers: Sequence[ContainerStatus], name: str) -> ContainerStatus 
     return max((c for c in containers if c.name == name), key=lambda c: c.attempt, default=None)
 
 
-def _before(containers: Sequence[ContainerStatus], current: ContainerStatus) -> ContainerStatus | None:
+def _before(
+    containers: Sequence[ContainerStatus], current: ContainerStatus
+) -> ContainerStatus | None:
     """The ended attempt before the current one."""
     earlier = (c for c in containers if c.name == current.name and c.attempt < current.attempt)
     return max(earlier, key=lambda c: c.attempt, default=None)
@@ -47,8 +49,14 @@ def _before(containers: Sequence[ContainerStatus], current: ContainerStatus) -> 
 def compute(pod: Object, observed: Observed, node: Object, now: str) -> Object:
     """The whole status; conditions keep their transition times."""
     spec, old = pod["spec"], pod.get("status") or {}
-    old_by_name = {s["name"]: s for s in [*old.get("containerStatuses", []), *old.get("initContainerStatuses", [])]}
-    inits = [_container(pod, c, observed, old_by_name.get(c["name"])) for c in spec.get("initContainers") or ()]
+    old_by_name = {
+        s["name"]: s
+        for s in [*old.get("containerStatuses", []), *old.get("initContainerStatuses", [])]
+    }
+    inits = [
+        _container(pod, c, observed, old_by_name.get(c["name"]))
+        for c in spec.get("initContainers") or ()
+    ]
     mains = [_container(pod, c, observed, old_by_name.get(c["name"])) for c in spec["containers"]]
     phase = _phase(pod, inits, mains, observed)
     status: Object = {
@@ -66,14 +74,18 @@ def compute(pod: Object, observed: Observed, node: Object, now: str) -> Object:
         status |= {"podIP": observed.pod_ip, "podIPs": [{"ip": observed.pod_ip}]}
     elif old.get("podIP"):
         status |= {"podIP": old["podIP"], "podIPs": old.get("podIPs", [])}
-    _conditions(status, inits, mains, phase, observed, now)
+    _conditions(status, inits, mains, observed.has_sandbox, now)
     return status
 
 
 def failed(pod: Object, reason: str, message: str, now: str) -> Object:
     """A Pod that this node does not run at all."""
-    return {"phase": "Failed", "reason": reason, "message": message,
-            "startTime": (pod.get("status") or {}).get("startTime") or now}  # fmt: skip
+    return {
+        "phase": "Failed",
+        "reason": reason,
+        "message": message,
+        "startTime": (pod.get("status") or {}).get("startTime") or now,
+    }
 
 
 def _time(seconds: float) -> str:
@@ -101,8 +113,16 @@ def _container(pod: Object, container: Object, observed: Observed, old: Object |
         (old or {}).get("image") or container["image"],
         (old or {}).get("imageID") or "",
     )
-    status: Object = {"name": name, "image": image, "imageID": image_id, "ready": False, "restartCount": 0,
-                      "state": {}, "lastState": {}, "started": False}  # fmt: skip
+    status: Object = {
+        "name": name,
+        "image": image,
+        "imageID": image_id,
+        "ready": False,
+        "restartCount": 0,
+        "state": {},
+        "lastState": {},
+        "started": False,
+    }
     waiting = observed.waiting.get(name)
     if current is None:
         return _without_container(pod, status, waiting, old)
@@ -111,9 +131,17 @@ def _container(pod: Object, container: Object, observed: Observed, old: Object |
     previous = _before(observed.containers, current)
     if previous is not None and previous.state == "exited":
         status["lastState"] = {"terminated": _terminated(previous)}
-    elif old and (old.get("lastState") or {}).get("terminated") and old.get("restartCount") == current.attempt:
+    elif (
+        old
+        and (old.get("lastState") or {}).get("terminated")
+        and old.get("restartCount") == current.attempt
+    ):
         status["lastState"] = old["lastState"]
-    elif old and (old.get("state") or {}).get("terminated") and old.get("restartCount", 0) < current.attempt:
+    elif (
+        old
+        and (old.get("state") or {}).get("terminated")
+        and old.get("restartCount", 0) < current.attempt
+    ):
         status["lastState"] = old["state"]
     if current.state == "running":
         status["state"] = {"running": {"startedAt": _time(current.started_at)}}
@@ -134,8 +162,11 @@ def _waiting(reason: str, message: str) -> Object:
     return {"reason": reason, "message": message} if message else {"reason": reason}
 
 
-def _without_container(pod: Object, status: Object, waiting: tuple[str, str] | None, old: Object | None) -> Object:
-    """Nothing there: not started yet, or gone with its sandbox (then the old record says what ran)."""
+def _without_container(
+    pod: Object, status: Object, waiting: tuple[str, str] | None, old: Object | None
+) -> Object:
+    """Nothing there: not started yet, or gone with its sandbox (then the old record says what
+    ran)."""
     if old and (old.get("state") or {}).get("terminated"):
         return old
     if old:
@@ -174,14 +205,20 @@ def _phase(pod: Object, inits: list[Object], mains: list[Object], observed: Obse
         if policy == "Never":
             return "Failed"
     has_begun = any(
-        "running" in s["state"] or s.get("containerID") or (s["lastState"] or {}).get("terminated") for s in mains
+        "running" in s["state"] or s.get("containerID") or (s["lastState"] or {}).get("terminated")
+        for s in mains
     )
     return "Running" if has_begun else "Pending"
 
 
 def _conditions(
-    status: Object, inits: list[Object], mains: list[Object], phase: str, observed: Observed, now: str
+    status: Object,
+    inits: list[Object],
+    mains: list[Object],
+    has_sandbox: bool,
+    now: str,
 ) -> None:
+    phase = status["phase"]
     initialized = all((_ended(s) or {}).get("exitCode") == 0 for s in inits)
     pending_inits = [s["name"] for s in inits if (_ended(s) or {}).get("exitCode") != 0]
     unready = [s["name"] for s in mains if not s["ready"]]
@@ -190,15 +227,18 @@ def _conditions(
     elif phase == "Failed":
         reason, message = "PodFailed", ""
     else:
-        reason, message = "ContainersNotReady", f"containers with unready status: [{' '.join(unready)}]"
+        reason = "ContainersNotReady"
+        message = f"containers with unready status: [{' '.join(unready)}]"
     is_ready = not unready and initialized and phase == "Running"
-    meta.set_condition(status, "PodReadyToStartContainers", _word(observed.has_sandbox), now=now)
+    meta.set_condition(status, "PodReadyToStartContainers", _word(has_sandbox), now=now)
     if initialized:
         finished = "PodCompleted" if phase == "Succeeded" else ""
         meta.set_condition(status, "Initialized", "True", finished, now=now)
     else:
         incomplete = f"containers with incomplete status: [{' '.join(pending_inits)}]"
-        meta.set_condition(status, "Initialized", "False", "ContainersNotInitialized", incomplete, now)
+        meta.set_condition(
+            status, "Initialized", "False", "ContainersNotInitialized", incomplete, now
+        )
     for name in ("Ready", "ContainersReady"):
         if is_ready:
             meta.set_condition(status, name, "True", now=now)

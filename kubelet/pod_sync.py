@@ -1,9 +1,9 @@
 """One Pod, from what its spec wants and the runtime has to the next step between them.
 
-Room kubelet. `PodSync.reconcile(uid)` is called by a ReconcileLoop whenever the Pod, its sandbox or one
-of its containers has changed; it looks, does what can be done now without waiting, writes the status
-if that changed, and returns when it wants to look again. What takes long (stopping with a grace
-period) runs in a pool and queues the Pod again when it is done.
+Room kubelet. `PodSync.reconcile(uid)` is called by a ReconcileLoop whenever the Pod, its sandbox
+or one of its containers has changed; it looks, does what can be done now without waiting, writes
+the status if that changed, and returns when it wants to look again. What takes long (stopping with
+a grace period) runs in a pool and queues the Pod again when it is done.
 
 The life of a Pod here: sandbox → network → volumes → init containers one by one → containers →
 restarts with back-off → stop → clean up → DELETE with grace 0.
@@ -53,7 +53,9 @@ IMAGE_HOST = "host"
 
 
 class Recorder(Protocol):
-    def event(self, obj: Object, type_: str, reason: str, message: str, *, field_path: str = "") -> None: ...
+    def event(
+        self, obj: Object, type_: str, reason: str, message: str, *, field_path: str = ""
+    ) -> None: ...
 
 
 @dataclass
@@ -84,7 +86,8 @@ class Memory:
     images: dict[str, tuple[str, str]] = field(default_factory=dict)
     backoffs: dict[str, Backoff] = field(default_factory=dict)
     handled: set[str] = field(default_factory=set)  # exited container ids that have been counted
-    written: Object | None = None
+    written: Object | None = None  # the last status written, and the version that it made
+    written_rv: int = 0
     stopping: threading.Event | None = None
     grace_until: float = 0.0
     is_warned: bool = False
@@ -141,7 +144,9 @@ class PodSync:
         if refusals:
             message = "; ".join(refusals)
             self._recorder.event(pod, "Warning", "UnsupportedPodSpec", message)
-            self._write(pod, memory, pod_status.failed(pod, "UnsupportedPodSpec", message, meta.now()))
+            self._write(
+                pod, memory, pod_status.failed(pod, "UnsupportedPodSpec", message, meta.now())
+            )
             return None
         self._warn_once(pod, memory)
         return self._run(pod, memory)
@@ -162,7 +167,9 @@ class PodSync:
         try:
             paths = self.volumes.prepare(pod, self._node())
         except (VolumeError, OSError) as failure:
-            self._recorder.event(pod, "Warning", "FailedMount", f"MountVolume.SetUp failed: {failure}")
+            self._recorder.event(
+                pod, "Warning", "FailedMount", f"MountVolume.SetUp failed: {failure}"
+            )
             self._write_observed(pod, memory, sandbox, ip)
             return MOUNT_RETRY_S
         step = Step(pod, sandbox, ip, paths, memory)
@@ -179,7 +186,10 @@ class PodSync:
         sandbox = self._sandbox(uid)
         if sandbox is not None and sandbox.state != "ready":
             self._recorder.event(
-                pod, "Normal", "SandboxChanged", "Pod sandbox changed, it will be killed and re-created."
+                pod,
+                "Normal",
+                "SandboxChanged",
+                "Pod sandbox changed, it will be killed and re-created.",
             )
             self._remember_restarts(pod)
             self._runtime.remove_pod_sandbox(uid)
@@ -211,8 +221,11 @@ class PodSync:
         containers = self._runtime.list_containers(pod["metadata"]["uid"])
         if containers:
             observed = Observed(containers=containers)
-            self._write(pod, self._memory[pod["metadata"]["uid"]],
-                        pod_status.compute(pod, observed, self._node(), meta.now()))  # fmt: skip
+            self._write(
+                pod,
+                self._memory[pod["metadata"]["uid"]],
+                pod_status.compute(pod, observed, self._node(), meta.now()),
+            )
 
     def _sandbox(self, uid: str) -> SandboxStatus | None:
         return next((s for s in self._runtime.list_pod_sandboxes() if s.id == uid), None)
@@ -225,7 +238,9 @@ class PodSync:
         if not has_begun:
             for container in spec.get("initContainers") or ():
                 current = latest(containers, container["name"])
-                has_failed = current is not None and current.state == "exited" and current.exit_code != 0
+                has_failed = (
+                    current is not None and current.state == "exited" and current.exit_code != 0
+                )
                 if current is None or current.state == "created" or has_failed:
                     return self._start_or_wait(step, container, current, is_init=True)
                 if current.state != "exited":
@@ -233,7 +248,8 @@ class PodSync:
         waits = [
             self._start_or_wait(step, container, current, is_init=False)
             for container in spec["containers"]
-            if (current := latest(containers, container["name"])) is None or current.state != "running"
+            if (current := latest(containers, container["name"])) is None
+            or current.state != "running"
         ]
         return min((w for w in waits if w is not None), default=None)
 
@@ -255,12 +271,19 @@ class PodSync:
                     self._say_backing_off(step.pod, container, wait)
             left = backoff.left_s()
             if left:
-                memory.waiting[name] = ("CrashLoopBackOff", self._backing_off(step.pod, container, backoff))
+                memory.waiting[name] = (
+                    "CrashLoopBackOff",
+                    self._backing_off(step.pod, container, backoff),
+                )
                 return left
         return self._start(step, container, current)
 
     def _backing_off(self, pod: Object, container: Object, backoff: Backoff) -> str:
-        delay = max(backoff.delay_s / 2, BACKOFF_FIRST_S) if backoff.delay_s < BACKOFF_MAX_S else BACKOFF_MAX_S
+        delay = (
+            max(backoff.delay_s / 2, BACKOFF_FIRST_S)
+            if backoff.delay_s < BACKOFF_MAX_S
+            else BACKOFF_MAX_S
+        )
         m = pod["metadata"]
         return (
             f"back-off {_go_duration(delay)} restarting failed container={container['name']} "
@@ -277,7 +300,9 @@ class PodSync:
 
     # ---- starting one container ----
 
-    def _start(self, step: Step, container: Object, current: ContainerStatus | None) -> float | None:
+    def _start(
+        self, step: Step, container: Object, current: ContainerStatus | None
+    ) -> float | None:
         """Pull, create, start; what goes wrong is told in the status and in an event."""
         name, memory, pod = container["name"], step.memory, step.pod
         where = _field_path(container)
@@ -285,7 +310,9 @@ class PodSync:
         if wait is not None:
             return wait
         try:
-            config = self._container_config(step, container, image, self._attempt(step, name, current))
+            config = self._container_config(
+                step, container, image, self._attempt(step, name, current)
+            )
         except (pod_spec.ConfigMissing, UnknownUser) as failure:
             memory.waiting[name] = ("CreateContainerConfigError", str(failure))
             self._recorder.event(pod, "Warning", "Failed", f"Error: {failure}", field_path=where)
@@ -300,7 +327,9 @@ class PodSync:
             return 0.1
         except RuntimeFailure as failure:
             return self._not_created(step, container, failure)
-        self._recorder.event(pod, "Normal", "Created", f"Created container: {name}", field_path=where)
+        self._recorder.event(
+            pod, "Normal", "Created", f"Created container: {name}", field_path=where
+        )
         return self._start_created(step, container, container_id)
 
     def _not_created(self, step: Step, container: Object, failure: RuntimeFailure) -> float:
@@ -310,7 +339,8 @@ class PodSync:
         return MOUNT_RETRY_S
 
     def _start_created(self, step: Step, container: Object, container_id: str) -> float | None:
-        """The second half: a kubelet that was killed in between finds it created and goes on here."""
+        """The second half: a kubelet that was killed in between finds it created and goes on
+        here."""
         name, pod, where = container["name"], step.pod, _field_path(container)
         try:
             started = self._runtime.start_container(container_id)
@@ -320,9 +350,13 @@ class PodSync:
             return self._not_created(step, container, failure)
         step.memory.waiting.pop(name, None)
         if started.state == "exited" and started.reason == "StartError":
-            self._recorder.event(pod, "Warning", "Failed", f"Error: {started.message}", field_path=where)
+            self._recorder.event(
+                pod, "Warning", "Failed", f"Error: {started.message}", field_path=where
+            )
         else:
-            self._recorder.event(pod, "Normal", "Started", f"Started container {name}", field_path=where)
+            self._recorder.event(
+                pod, "Normal", "Started", f"Started container {name}", field_path=where
+            )
         return None
 
     def _attempt(self, step: Step, name: str, current: ContainerStatus | None) -> int:
@@ -330,7 +364,10 @@ class PodSync:
         if current is not None:
             return current.attempt + 1
         status = step.pod.get("status") or {}
-        for old in [*(status.get("containerStatuses") or ()), *(status.get("initContainerStatuses") or ())]:
+        for old in [
+            *(status.get("containerStatuses") or ()),
+            *(status.get("initContainerStatuses") or ()),
+        ]:
             if old["name"] == name and old.get("containerID"):
                 return int(old.get("restartCount", 0)) + 1
         return 0
@@ -340,7 +377,7 @@ class PodSync:
         name, reference, memory = container["name"], container["image"], step.memory
         if reference == IMAGE_HOST:
             memory.images[name] = (IMAGE_HOST, "")
-            return None, None
+            return None, None  # nothing was pulled, so nothing is told
         try:
             image = self._images.get(reference)
         except ImageNotFound:
@@ -350,19 +387,25 @@ class PodSync:
         if memory.waiting.get(name, ("",))[0] in ("ErrImagePull", "ImagePullBackOff"):
             memory.waiting.pop(name)
         self._recorder.event(
-            step.pod, "Normal", "Pulled", f'Container image "{reference}" already present on machine',
+            step.pod,
+            "Normal",
+            "Pulled",
+            f'Container image "{reference}" already present on machine',
             field_path=_field_path(container),
-        )  # fmt: skip
+        )
         return image, None
 
     def _no_image(self, step: Step, container: Object) -> float:
-        """There are no registries yet, so an image that was not loaded is one that cannot be pulled."""
+        """There are no registries yet, so an image that was not loaded is one that cannot be
+        pulled."""
         name, reference, memory = container["name"], container["image"], step.memory
         where = _field_path(container)
         if container.get("imagePullPolicy") == "Never":
             message = f'Container image "{reference}" is not present with pull policy of Never'
             memory.waiting[name] = ("ErrImageNeverPull", message)
-            self._recorder.event(step.pod, "Warning", "ErrImageNeverPull", message, field_path=where)
+            self._recorder.event(
+                step.pod, "Warning", "ErrImageNeverPull", message, field_path=where
+            )
             return BACKOFF_FIRST_S
         backoff = memory.backoffs.setdefault(f"image {name}", Backoff())
         if backoff.left_s() == 0:
@@ -371,25 +414,37 @@ class PodSync:
             if is_first:
                 backoff.until = time.monotonic() + 1.0  # ErrImagePull is seen before the back-off
             message = (
-                f'failed to pull image "{reference}": it was not loaded on this node, and pulling from '
-                f"registries is not supported in this version (podium image load FILE)"
+                f'failed to pull image "{reference}": it was not loaded on this node, and pulling '
+                f"from registries is not supported in this version (podium image load FILE)"
             )
-            self._recorder.event(step.pod, "Normal", "Pulling", f'Pulling image "{reference}"', field_path=where)
             self._recorder.event(
-                step.pod, "Warning", "Failed", f'Failed to pull image "{reference}": {message}', field_path=where
+                step.pod, "Normal", "Pulling", f'Pulling image "{reference}"', field_path=where
             )
-            self._recorder.event(step.pod, "Warning", "Failed", "Error: ErrImagePull", field_path=where)
+            self._recorder.event(
+                step.pod,
+                "Warning",
+                "Failed",
+                f'Failed to pull image "{reference}": {message}',
+                field_path=where,
+            )
+            self._recorder.event(
+                step.pod, "Warning", "Failed", "Error: ErrImagePull", field_path=where
+            )
             if is_first:
                 memory.waiting[name] = ("ErrImagePull", message)
                 return backoff.left_s()
         message = f'Back-off pulling image "{reference}"'
         if memory.waiting.get(name, ("",))[0] != "ImagePullBackOff":
             self._recorder.event(step.pod, "Normal", "BackOff", message, field_path=where)
-            self._recorder.event(step.pod, "Warning", "Failed", "Error: ImagePullBackOff", field_path=where)
+            self._recorder.event(
+                step.pod, "Warning", "Failed", "Error: ImagePullBackOff", field_path=where
+            )
         memory.waiting[name] = ("ImagePullBackOff", message)
         return backoff.left_s() or BACKOFF_FIRST_S
 
-    def _container_config(self, step: Step, container: Object, image: Image | None, attempt: int) -> ContainerConfig:
+    def _container_config(
+        self, step: Step, container: Object, image: Image | None, attempt: int
+    ) -> ContainerConfig:
         pod, context = step.pod, container.get("securityContext") or {}
         defaults = image.config if image is not None else None
         env = {"PATH": pod_spec.DEFAULT_PATH, "HOSTNAME": _hostname(pod)}
@@ -417,7 +472,10 @@ class PodSync:
             cwd=container.get("workingDir") or (defaults.working_dir if defaults else "") or "/",
             log_path=str(log_path),
             lower_dirs=layers,
-            mounts=[*self._pod_files(pod, step.ip, container), *self.volumes.mounts(pod, container, step.paths)],
+            mounts=[
+                *self._pod_files(pod, step.ip, container),
+                *self.volumes.mounts(pod, container, step.paths),
+            ],
             uid=uid,
             gid=gid,
             groups=groups,
@@ -433,7 +491,9 @@ class PodSync:
             labels={"grace": str(pod["spec"].get("terminationGracePeriodSeconds", 30))},
         )
 
-    def _user(self, pod: Object, container: Object, image_user: str, layers: list[str]) -> tuple[int, int, list[int]]:
+    def _user(
+        self, pod: Object, container: Object, image_user: str, layers: list[str]
+    ) -> tuple[int, int, list[int]]:
         user, group = pod_spec.user_of(pod, container, image_user)
         uid, gid, groups = resolve_user(user, group, layers)
         if uid == 0 and pod_spec.must_not_be_root(pod, container):
@@ -464,7 +524,11 @@ class PodSync:
         directory = self.volumes.pod_dir(pod["metadata"]["uid"]) / "etc"
         directory.mkdir(parents=True, exist_ok=True)
         taken = {m["mountPath"].rstrip("/") for m in container.get("volumeMounts") or ()}
-        texts = {"hosts": _hosts(pod, ip), "hostname": f"{_hostname(pod)}\n", "resolv.conf": _resolv_conf(pod)}
+        texts = {
+            "hosts": _hosts(pod, ip),
+            "hostname": f"{_hostname(pod)}\n",
+            "resolv.conf": _resolv_conf(pod),
+        }
         mounts = []
         for name, text in texts.items():
             if f"/etc/{name}" in taken:
@@ -484,7 +548,9 @@ class PodSync:
 
     # ---- status ----
 
-    def _write_observed(self, pod: Object, memory: Memory, sandbox: SandboxStatus, ip: str) -> list[ContainerStatus]:
+    def _write_observed(
+        self, pod: Object, memory: Memory, sandbox: SandboxStatus, ip: str
+    ) -> list[ContainerStatus]:
         containers = self._runtime.list_containers(pod["metadata"]["uid"])
         for status in containers:
             if status.state != "exited" and latest(containers, status.name) is status:
@@ -500,17 +566,21 @@ class PodSync:
         return containers
 
     def _write(self, pod: Object, memory: Memory, status: Object) -> None:
-        if not pod_status.differs(status, memory.written or pod.get("status")):
-            return
+        """Patch the status if a reader of the API would see a change. What somebody else wrote
+        since (the node lifecycle controller, say) is seen as well, once it is newer than ours."""
         m = pod["metadata"]
+        is_behind = int(m["resourceVersion"]) < memory.written_rv
+        if not pod_status.differs(status, memory.written if is_behind else pod.get("status")):
+            return
+        patch = {"metadata": {"uid": m["uid"]}, "status": status}
         try:
-            self._client.patch(
-                "pods", m["name"], m["namespace"], {"metadata": {"uid": m["uid"]}, "status": status},
-                subresource="status",
-            )  # fmt: skip
+            answer = self._client.patch(
+                "pods", m["name"], m["namespace"], patch, subresource="status"
+            )
         except (NotFound, Conflict):
             return  # this Pod is gone: the informer will say so
         memory.written = status
+        memory.written_rv = int(answer["metadata"]["resourceVersion"])
 
     # ---- the end of a Pod ----
 
@@ -525,9 +595,12 @@ class PodSync:
             for status in self._runtime.list_containers(uid) if self._sandbox(uid) else ():
                 if status.state == "running" and not is_shorter:
                     self._recorder.event(
-                        pod, "Normal", "Killing", f"Stopping container {status.name}",
+                        pod,
+                        "Normal",
+                        "Killing",
+                        f"Stopping container {status.name}",
                         field_path=f"spec.containers{{{status.name}}}",
-                    )  # fmt: skip
+                    )
             self._stop_in_background(pod, memory, grace_s, is_again=is_shorter)
             return None
         if not memory.stopping.is_set():
@@ -541,7 +614,9 @@ class PodSync:
             log.debug("%s: gone already", uid)
         return None
 
-    def _stop_in_background(self, pod: Object, memory: Memory, grace_s: float, *, is_again: bool = False) -> None:
+    def _stop_in_background(
+        self, pod: Object, memory: Memory, grace_s: float, *, is_again: bool = False
+    ) -> None:
         uid = pod["metadata"]["uid"]
         if memory.stopping is not None and not is_again:
             return
@@ -583,7 +658,8 @@ class PodSync:
         self.volumes.clean_up(uid)
 
     def _forget(self, uid: str) -> float | None:
-        """A Pod that the API does not know (any more): an orphan of a crash or of a forced delete."""
+        """A Pod that the API does not know (any more): an orphan of a crash or of a forced
+        delete."""
         memory = self._memory.setdefault(uid, Memory())
         if memory.stopping is None:
             self._stop_in_background({"metadata": {"uid": uid}}, memory, 0.0)
@@ -597,7 +673,9 @@ class PodSync:
     def known(self) -> set[str]:
         """Uids of all that is on this node, whatever the API says."""
         attached = set(self._network.attached())
-        return {s.id for s in self._runtime.list_pod_sandboxes()} | attached | set(self.volumes.pods())
+        return (
+            {s.id for s in self._runtime.list_pod_sandboxes()} | attached | set(self.volumes.pods())
+        )
 
     def refresh_volumes(self, pod: Object) -> None:
         """Clock work: bring ConfigMaps, Secrets and downward files of a running Pod up to date."""
@@ -675,9 +753,10 @@ def _resolv_conf(pod: Object) -> str:
     lines += [f"nameserver {server}" for server in config.get("nameservers") or ()]
     if config.get("searches"):
         lines.append("search " + " ".join(config["searches"]))
-    options = [o["name"] + (f":{o['value']}" if o.get("value") else "") for o in config.get("options") or ()]
+    options = [
+        o["name"] + (f":{o['value']}" if o.get("value") else "")
+        for o in config.get("options") or ()
+    ]
     if options:
         lines.append("options " + " ".join(options))
     return "\n".join(lines) + "\n"
-
-

@@ -1,7 +1,7 @@
 """The kubelet's own HTTPS server: logs, exec, images. Only the API server may speak to it.
 
-Room kubelet; one thread a connection. TLS with a client certificate of this cluster's CA, whose common
-name must be the API server's: everybody else is refused at the handshake or with 403.
+Room kubelet; one thread a connection. TLS with a client certificate of this cluster's CA, whose
+common name must be the API server's: everybody else is refused at the handshake or with 403.
 """
 
 from __future__ import annotations
@@ -43,10 +43,24 @@ class KubeletServer:
     """Listens at once; `start` begins to answer."""
 
     def __init__(
-        self, host: str, data_dir: str, node_name: str, *, runtime: Runtime, images: ImageStore, sync: PodSync,
-        find: Callable[[str, str], Object | None], pods: Callable[[], list[Object]],
-    ) -> None:  # fmt: skip
-        self.runtime, self.images, self.sync, self.find, self.pods = runtime, images, sync, find, pods
+        self,
+        host: str,
+        data_dir: str,
+        node_name: str,
+        *,
+        runtime: Runtime,
+        images: ImageStore,
+        sync: PodSync,
+        find: Callable[[str, str], Object | None],
+        pods: Callable[[], list[Object]],
+    ) -> None:
+        self.runtime, self.images, self.sync, self.find, self.pods = (
+            runtime,
+            images,
+            sync,
+            find,
+            pods,
+        )
         self._server = _Server((host, 0), _Handler, self, _tls(data_dir, node_name))
         self.port: int = self._server.server_address[1]
         self._thread = threading.Thread(target=self._server.serve_forever, args=(60,), daemon=True)
@@ -75,7 +89,13 @@ class _Server(ThreadingHTTPServer):
     daemon_threads = True
     request_queue_size = 128
 
-    def __init__(self, address: tuple[str, int], handler: type[_Handler], kubelet: KubeletServer, tls: ssl.SSLContext) -> None:
+    def __init__(
+        self,
+        address: tuple[str, int],
+        handler: type[_Handler],
+        kubelet: KubeletServer,
+        tls: ssl.SSLContext,
+    ) -> None:
         self.kubelet = kubelet
         self.tls = tls
         super().__init__(address, handler)
@@ -118,7 +138,9 @@ class _Handler(BaseHTTPRequestHandler):
         certificate = self.connection.getpeercert() or {}  # type: ignore[attr-defined]
         names = {k: v for part in certificate.get("subject", ()) for k, v in part}
         if names.get("commonName") != CALLER:
-            raise Refused(403, f"only the API server may speak to a kubelet, not {names.get('commonName')}")
+            raise Refused(
+                403, f"only the API server may speak to a kubelet, not {names.get('commonName')}"
+            )
 
     def _route(self) -> None:
         url = urlsplit(self.path)
@@ -128,14 +150,19 @@ class _Handler(BaseHTTPRequestHandler):
             case ("GET", ["healthz"]):
                 self._send_text(200, b"ok")
             case ("GET", ["pods"]):
-                self._send(200, {"kind": "PodList", "apiVersion": "v1", "items": self.server.kubelet.pods()})
+                self._send(
+                    200,
+                    {"kind": "PodList", "apiVersion": "v1", "items": self.server.kubelet.pods()},
+                )
             case ("GET", ["containerLogs", namespace, pod, container]):
                 self._logs(namespace, pod, container, {k: v[-1] for k, v in query.items()})
             case ("GET" | "POST", ["exec", namespace, pod, container]):
                 _, status = self._container(namespace, pod, container)
                 exec_stream.serve(self, self.server.kubelet.runtime, status, query)
             case ("GET", ["images"]):
-                self._send(200, {"images": [image_json(i) for i in self.server.kubelet.images.list()]})
+                self._send(
+                    200, {"images": [image_json(i) for i in self.server.kubelet.images.list()]}
+                )
             case ("POST", ["images", "load"]):
                 body = _Body(self)
                 loaded = self.server.kubelet.images.load(body)
@@ -148,12 +175,16 @@ class _Handler(BaseHTTPRequestHandler):
 
     # ---- the pages ----
 
-    def _container(self, namespace: str, pod_name: str, container: str) -> tuple[Object, ContainerStatus | None]:
+    def _container(
+        self, namespace: str, pod_name: str, container: str
+    ) -> tuple[Object, ContainerStatus | None]:
         kubelet = self.server.kubelet
         pod = kubelet.find(namespace, pod_name)
         if pod is None:
             raise Refused(404, f'pod "{pod_name}" not found on this node')
-        names = [c["name"] for f in ("containers", "initContainers") for c in pod["spec"].get(f) or ()]
+        names = [
+            c["name"] for f in ("containers", "initContainers") for c in pod["spec"].get(f) or ()
+        ]
         if container not in names:
             raise Refused(400, f"container {container} is not valid for pod {pod_name}")
         try:
@@ -171,10 +202,19 @@ class _Handler(BaseHTTPRequestHandler):
         if query.get("previous") in ("true", "1"):
             path = self.server.kubelet.sync.log_file(pod, container, attempt - 1)
             if attempt == 0 or not path.exists():
-                raise Refused(400, f'previous terminated container "{container}" in pod "{pod_name}" not found')
+                raise Refused(
+                    400,
+                    f'previous terminated container "{container}" in pod "{pod_name}" not found',
+                )
         elif current is None and not path.exists():
-            raise Refused(400, f'container "{container}" in pod "{pod_name}" is waiting to start: ContainerCreating')
-        self._stream(log_reader.read_log(path, options, lambda: self._is_over(pod, container, attempt)))
+            raise Refused(
+                400,
+                f'container "{container}" in pod "{pod_name}" is waiting to start: '
+                "ContainerCreating",
+            )
+        self._stream(
+            log_reader.read_log(path, options, lambda: self._is_over(pod, container, attempt))
+        )
 
     def _is_over(self, pod: Object, container: str, attempt: int) -> bool:
         """Whether the attempt whose log is followed can write no more."""

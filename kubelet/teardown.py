@@ -1,7 +1,7 @@
 """Ends every container of a node and removes every kernel object that the node made.
 
-Run by `podium down` as `python -m kubelet --data-dir D --node NAME --teardown`, whether or not anything
-else is alive. Images, logs and the database stay. Safe to repeat.
+Run by `podium down` as `python -m kubelet --data-dir D --node NAME --teardown`, whether or not
+anything else is alive. Images, logs and the database stay. Safe to repeat.
 """
 
 from __future__ import annotations
@@ -15,7 +15,6 @@ from kubelet.network import PodNetwork
 from kubelet.runtime import syscalls
 from kubelet.runtime.client import PodiumRuntime
 from kubelet.runtime.errors import RuntimeFailure
-from kubelet.runtime.leftovers import remove_everything
 from kubelet.runtime.leftovers import remove_everything
 from kubelet.volumes import mounts_below
 

@@ -1,9 +1,9 @@
 """What a Pod's volumes are on the node: directories, files that are replaced atomically, tmpfs.
 
-Room kubelet, called by pod_sync.py. Everything lies below `<node dir>/pods/<uid>`; `clean_up` removes it
-again after any crash. ConfigMaps and Secrets are laid out as Kubernetes does: the files are links into
-`..data`, itself a link to a directory that is replaced as a whole, so that a reader never sees half an
-update. Secrets are kept in memory, never on disk.
+Room kubelet, called by pod_sync.py. Everything lies below `<node dir>/pods/<uid>`; `clean_up`
+removes it again after any crash. ConfigMaps and Secrets are laid out as Kubernetes does: the files
+are links into `..data`, itself a link to a directory that is replaced as a whole, so that a reader
+never sees half an update. Secrets are kept in memory, never on disk.
 """
 
 from __future__ import annotations
@@ -42,8 +42,12 @@ class Volumes:
         return self._pods / uid
 
     def prepare(self, pod: Object, node: Object) -> dict[str, str]:
-        """Host path by volume name; raises VolumeError. Safe to repeat: it brings files up to date."""
-        return {volume["name"]: self._prepare(pod, volume, node) for volume in pod["spec"].get("volumes") or ()}
+        """Host path by volume name; raises VolumeError. Safe to repeat: it brings files up to
+        date."""
+        return {
+            volume["name"]: self._prepare(pod, volume, node)
+            for volume in pod["spec"].get("volumes") or ()
+        }
 
     def _prepare(self, pod: Object, volume: Object, node: Object) -> str:
         if volume.get("hostPath") is not None:
@@ -66,7 +70,11 @@ class Volumes:
         _make(path, 0o777)
         os.chmod(path, 0o777)
         if source.get("medium") == "Memory":
-            limit = f",size={quantity.memory_bytes(source['sizeLimit'])}" if source.get("sizeLimit") else ""
+            limit = (
+                f",size={quantity.memory_bytes(source['sizeLimit'])}"
+                if source.get("sizeLimit")
+                else ""
+            )
             syscalls.mount("tmpfs", str(path), "tmpfs", _SAFE, f"mode=1777{limit}")
         group = _group(pod)
         if group is not None:
@@ -74,14 +82,21 @@ class Volumes:
             os.chmod(path, 0o2777)
 
     def _files(self, pod: Object, volume: Object, node: Object) -> dict[str, tuple[bytes, int]]:
-        """(content, mode) by relative path of a configMap, secret, downwardAPI or projected volume."""
+        """(content, mode) by relative path of a configMap, secret, downwardAPI or projected
+        volume."""
         namespace = pod["metadata"]["namespace"]
         if volume.get("configMap") is not None:
-            return self._keys("configmaps", namespace, volume["configMap"], volume["configMap"]["name"])
+            return self._keys(
+                "configmaps", namespace, volume["configMap"], volume["configMap"]["name"]
+            )
         if volume.get("secret") is not None:
-            return self._keys("secrets", namespace, volume["secret"], volume["secret"]["secretName"])
+            return self._keys(
+                "secrets", namespace, volume["secret"], volume["secret"]["secretName"]
+            )
         if volume.get("downwardAPI") is not None:
-            return _downward(pod, volume["downwardAPI"], node, volume["downwardAPI"].get("defaultMode", 0o644))
+            return _downward(
+                pod, volume["downwardAPI"], node, volume["downwardAPI"].get("defaultMode", 0o644)
+            )
         source = volume.get("projected") or {}
         mode = source.get("defaultMode", 0o644)
         files: dict[str, tuple[bytes, int]] = {}
@@ -93,10 +108,14 @@ class Volumes:
             if part.get("downwardAPI") is not None:
                 files |= _downward(pod, part["downwardAPI"], node, mode)
             if part.get("serviceAccountToken") is not None:
-                raise VolumeError("projected serviceAccountToken volumes are not supported in this version")
+                raise VolumeError(
+                    "projected serviceAccountToken volumes are not supported in this version"
+                )
         return files
 
-    def _keys(self, kind: str, namespace: str, source: Object, name: str) -> dict[str, tuple[bytes, int]]:
+    def _keys(
+        self, kind: str, namespace: str, source: Object, name: str
+    ) -> dict[str, tuple[bytes, int]]:
         mode, optional = source.get("defaultMode", 0o644), bool(source.get("optional"))
         obj = self._fetch(kind, namespace, name)
         if obj is None:
@@ -122,8 +141,13 @@ class Volumes:
             if mount.get("subPath"):
                 source = self._sub_path(pod, container["name"], index, source, mount["subPath"])
             kinds = next(v for v in pod["spec"]["volumes"] if v["name"] == mount["name"])
-            is_config = any(kinds.get(k) is not None for k in ("configMap", "secret", "downwardAPI", "projected"))
-            found.append(Mount(source, mount["mountPath"], bool(mount.get("readOnly")) or is_config))
+            is_config = any(
+                kinds.get(k) is not None
+                for k in ("configMap", "secret", "downwardAPI", "projected")
+            )
+            found.append(
+                Mount(source, mount["mountPath"], bool(mount.get("readOnly")) or is_config)
+            )
         return found
 
     def _sub_path(self, pod: Object, container: str, index: int, volume: str, sub_path: str) -> str:
@@ -149,7 +173,9 @@ class Volumes:
             finally:
                 os.close(target)
         except OSError as failure:
-            raise VolumeError(f"failed to prepare subPath {sub_path}: {failure.strerror}") from failure
+            raise VolumeError(
+                f"failed to prepare subPath {sub_path}: {failure.strerror}"
+            ) from failure
         finally:
             os.close(root)
         return str(place)
@@ -212,7 +238,9 @@ def _open_or_make(root: int, sub_path: str) -> int:
         try:
             os.close(syscalls.open_in_root(root, here, os.O_PATH))
         except FileNotFoundError:
-            parent = syscalls.open_in_root(root, "/".join(parts[: count - 1]) or ".", os.O_PATH | os.O_DIRECTORY)
+            parent = syscalls.open_in_root(
+                root, "/".join(parts[: count - 1]) or ".", os.O_PATH | os.O_DIRECTORY
+            )
             try:
                 os.mkdir(parts[count - 1], 0o755, dir_fd=parent)
             finally:
@@ -241,15 +269,21 @@ def _host_path(source: Object) -> str:
         os.makedirs(path, mode=0o755)
     expected = _HOST_PATH_CHECKS.get(kind.removesuffix("OrCreate"))
     if expected is not None and not expected(os.stat(path).st_mode):
-        raise VolumeError(f"hostPath type check failed: {path} is not a {kind.removesuffix('OrCreate')}")
+        raise VolumeError(
+            f"hostPath type check failed: {path} is not a {kind.removesuffix('OrCreate')}"
+        )
     return str(path)
 
 
-def _write_atomically(path: Path, files: Mapping[str, tuple[bytes, int]], group: int | None) -> None:
+def _write_atomically(
+    path: Path, files: Mapping[str, tuple[bytes, int]], group: int | None
+) -> None:
     """Nothing happens when nothing has changed."""
     data = path / "..data"
     current = data.resolve() if data.is_symlink() else None
-    if current is not None and _content(current) == {name: content for name, (content, _) in files.items()}:
+    if current is not None and _content(current) == {
+        name: content for name, (content, _) in files.items()
+    }:
         return
     fresh = path / f"..{os.urandom(6).hex()}"
     _make(fresh, 0o755)
@@ -259,8 +293,7 @@ def _write_atomically(path: Path, files: Mapping[str, tuple[bytes, int]], group:
         target.write_bytes(content)
         if group is not None:
             os.chown(target, -1, group)
-            mode |= (mode & 0o700) >> 3
-        os.chmod(target, mode)
+        os.chmod(target, mode if group is None else mode | (mode & 0o700) >> 3)
     link = path / "..data_tmp"
     link.unlink(missing_ok=True)
     link.symlink_to(fresh.name)
@@ -277,4 +310,6 @@ def _write_atomically(path: Path, files: Mapping[str, tuple[bytes, int]], group:
 
 
 def _content(directory: Path) -> dict[str, bytes]:
-    return {str(p.relative_to(directory)): p.read_bytes() for p in directory.rglob("*") if p.is_file()}
+    return {
+        str(p.relative_to(directory)): p.read_bytes() for p in directory.rglob("*") if p.is_file()
+    }
