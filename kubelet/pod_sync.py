@@ -24,7 +24,7 @@ from typing import Any, Protocol
 
 from kubelet import pod_spec, pod_status
 from kubelet.images import Image, ImageNotFound, ImageStore
-from kubelet.network import PodNetwork
+from kubelet.network import NetworkError, PodNetwork
 from kubelet.pod_status import Observed, latest
 from kubelet.runtime.capabilities import NAMES as CAPABILITIES
 from kubelet.runtime.errors import RuntimeFailure, SandboxNotFound
@@ -48,6 +48,7 @@ Object = dict[str, Any]
 BACKOFF_FIRST_S, BACKOFF_MAX_S = 10.0, 300.0
 BACKOFF_FORGET_S = 600.0  # a container that ran so long begins anew
 MOUNT_RETRY_S = 2.0
+SANDBOX_RETRY_S = 1.0
 STOPPERS = 256  # threads that wait for a grace period to pass; made as they are needed
 IMAGE_HOST = "host"
 
@@ -163,7 +164,12 @@ class PodSync:
         uid = pod["metadata"]["uid"]
         if memory.stopping is not None and not memory.stopping.is_set():
             return None
-        sandbox, ip = self._ensure_sandbox(pod)
+        try:
+            sandbox, ip = self._ensure_sandbox(pod)
+        except (RuntimeFailure, NetworkError) as failure:
+            message = f"Failed to create pod sandbox: {failure}"
+            self._recorder.event(pod, "Warning", "FailedCreatePodSandBox", message)
+            return SANDBOX_RETRY_S
         try:
             paths = self.volumes.prepare(pod, self._node())
         except (VolumeError, OSError) as failure:

@@ -59,11 +59,13 @@ def test_a_busy_loop_with_500m_gets_half_a_core(ns: Namespaced) -> None:
     spin = "echo start; exec python3 -c 'while True: pass'"
     ns.apply(a_script("spinner", spin, resources={"limits": {"cpu": "500m"}}))
     ns.wait("pod/spinner", "condition=Ready")
-    before, began = cpu_seconds(ns, "spinner"), time.monotonic()
-    time.sleep(4)  # the thing measured is time itself
-    share = (cpu_seconds(ns, "spinner") - before) / (time.monotonic() - began)
-    assert share < 0.525
-    assert share > 0.40  # a busy test machine may give less; never more
+    shares: list[float] = []
+    while len(shares) < 8 and not (shares and shares[-1] > 0.475):  # others may want the core too
+        before, began = cpu_seconds(ns, "spinner"), time.monotonic()
+        time.sleep(2)  # the thing measured is time itself
+        shares.append((cpu_seconds(ns, "spinner") - before) / (time.monotonic() - began))
+    assert max(shares) < 0.525
+    assert max(shares) > 0.475
 
 
 def cpu_seconds(ns: Namespaced, pod: str) -> float:

@@ -1,0 +1,139 @@
+"""Volumes on the node's disk. Real directories; tmpfs and bind mounts need root."""
+
+from __future__ import annotations
+
+import base64
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from kubelet.volumes import VolumeError, Volumes, mounts_below
+
+pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="mounts tmpfs: needs root")
+
+NODE: dict[str, Any] = {"status": {}}
+
+
+class Node:
+    """Volumes over objects that a test can change."""
+
+    def __init__(self, path: Path) -> None:
+        self.objects: dict[tuple[str, str], dict[str, Any]] = {}
+        self.volumes = Volumes(str(path), lambda kind, _, name: self.objects.get((kind, name)))
+
+    def put(self, kind: str, name: str, **data: str) -> None:
+        if kind == "secrets":
+            data = {k: base64.b64encode(v.encode()).decode() for k, v in data.items()}
+        titles = {"secrets": "Secret", "configmaps": "ConfigMap"}
+        self.objects[kind, name] = {"kind": titles[kind], "data": data}
+
+    def prepare(self, volume: dict[str, Any], **spec: Any) -> Path:
+        return Path(self.volumes.prepare(a_pod(volume, **spec), NODE)["v"])
+
+
+def a_pod(volume: dict[str, Any], **spec: Any) -> dict[str, Any]:
+    meta = {"name": "web", "namespace": "default", "uid": "u", "labels": {"a": "b"}}
+    containers = [{"name": "main", "volumeMounts": [{"name": "v", "mountPath": "/v"}]}]
+    volumes = [{"name": "v", **volume}]
+    return {"metadata": meta, "spec": {"containers": containers, "volumes": volumes, **spec}}
+
+
+@pytest.fixture
+def node(tmp_path: Path) -> Iterator[Node]:
+    node = Node(tmp_path)
+    yield node
+    node.volumes.clean_up("u")
+    assert mounts_below(str(tmp_path)) == []
+    assert node.volumes.pods() == []
+
+
+def test_a_configmap_is_laid_out_as_kubernetes_does(node: Node) -> None:
+    node.put("configmaps", "c", colour="blue")
+    path = node.prepare({"configMap": {"name": "c", "defaultMode": 0o440}})
+    assert os.readlink(path / "colour") == "..data/colour"
+    assert (path / "colour").read_text() == "blue"
+    assert (path / "colour").stat().st_mode & 0o777 == 0o440
+
+
+def test_an_update_replaces_everything_at_once_and_nothing_when_nothing_changed(node: Node) -> None:
+    node.put("configmaps", "c", colour="blue", old="1")
+    path = node.prepare({"configMap": {"name": "c"}})
+    before = os.readlink(path / "..data")
+    node.prepare({"configMap": {"name": "c"}})
+    assert os.readlink(path / "..data") == before
+    node.put("configmaps", "c", colour="green", new="2")
+    node.prepare({"configMap": {"name": "c"}})
+    assert {p.name for p in path.iterdir() if not p.name.startswith("..")} == {"colour", "new"}
+    assert (path / "colour").read_text() == "green"
+    assert not (path / before).exists()
+
+
+def test_items_choose_keys_paths_and_modes(node: Node) -> None:
+    node.put("configmaps", "c", colour="blue", other="x")
+    item = {"key": "colour", "path": "deep/paint", "mode": 0o400}
+    path = node.prepare({"configMap": {"name": "c", "items": [item]}})
+    assert (path / "deep" / "paint").read_text() == "blue"
+    assert (path / "deep" / "paint").stat().st_mode & 0o777 == 0o400
+    assert not (path / "other").exists()
+
+
+def test_what_is_missing_is_named_unless_it_is_optional(node: Node) -> None:
+    with pytest.raises(VolumeError, match='configmap "none" not found'):
+        node.prepare({"configMap": {"name": "none"}})
+    path = node.prepare({"configMap": {"name": "none", "optional": True}})
+    assert [p.name for p in path.iterdir() if not p.name.startswith("..")] == []
+
+
+def test_a_secret_is_never_on_the_disk(node: Node) -> None:
+    node.put("secrets", "s", key="s3cret")
+    path = node.prepare({"secret": {"secretName": "s"}})
+    assert (path / "key").read_text() == "s3cret"
+    assert os.path.ismount(path)
+
+
+def test_an_empty_dir_keeps_its_content_and_belongs_to_the_group(node: Node) -> None:
+    path = node.prepare({"emptyDir": {}}, securityContext={"fsGroup": 4321})
+    (path / "file").write_text("kept")
+    assert node.prepare({"emptyDir": {}}, securityContext={"fsGroup": 4321}) == path
+    assert (path / "file").read_text() == "kept"
+    assert path.stat().st_gid == 4321
+
+
+def test_an_empty_dir_in_memory_has_its_size(node: Node) -> None:
+    path = node.prepare({"emptyDir": {"medium": "Memory", "sizeLimit": "1Mi"}})
+    size = os.statvfs(path)
+    assert size.f_blocks * size.f_frsize == 1024 * 1024
+
+
+def test_a_sub_path_cannot_lead_out_of_its_volume(node: Node) -> None:
+    path = node.prepare({"emptyDir": {}})
+    (path / "trap").symlink_to("/etc")
+    pod = a_pod({"emptyDir": {}})
+    mount = pod["spec"]["containers"][0]["volumeMounts"][0]
+    mount["subPath"] = "trap/deeper"
+    container = pod["spec"]["containers"][0]
+    with pytest.raises(VolumeError, match="failed to prepare subPath trap/deeper"):
+        node.volumes.mounts(pod, container, {"v": str(path)})
+    (path / "etc").mkdir()  # now the link leads somewhere, inside
+    (found,) = node.volumes.mounts(pod, container, {"v": str(path)})
+    Path(found.source, "file").touch()
+    assert (path / "etc" / "deeper" / "file").exists()
+    assert not Path("/etc/deeper").exists()
+
+
+@pytest.mark.parametrize("kind", ["Directory", "Socket", "BlockDevice"])
+def test_a_host_path_is_checked_for_its_type(node: Node, tmp_path: Path, kind: str) -> None:
+    file = tmp_path / "file"
+    file.touch()
+    with pytest.raises(VolumeError, match=f"is not a {kind}"):
+        node.prepare({"hostPath": {"path": str(file), "type": kind}})
+    assert node.prepare({"hostPath": {"path": str(file), "type": "File"}}) == file
+
+
+def test_the_downward_api_writes_files(node: Node) -> None:
+    item = {"path": "labels", "fieldRef": {"fieldPath": "metadata.labels"}}
+    path = node.prepare({"downwardAPI": {"items": [item]}})
+    assert (path / "labels").read_text() == 'a="b"'
