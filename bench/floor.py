@@ -63,6 +63,12 @@ def _address(number: int) -> ipaddress.IPv4Interface:
     return ipaddress.IPv4Interface(f"{SUBNET}.{number}/24")
 
 
+def _index(kernel: Netlink, name: str) -> int:
+    found = links.find_link(kernel, name)
+    assert found is not None, f"interface {name} was made just now"
+    return found.index
+
+
 class Floor:
     """Bare containers, made one after the other and removed together by `close`."""
 
@@ -79,7 +85,7 @@ class Floor:
                 (self.cgroups[0].parent / "cgroup.subtree_control").write_text(f"+{controller}")
                 (self.cgroups[0] / "cgroup.subtree_control").write_text(f"+{controller}")
         self.kernel.send(links.add_bridge(BRIDGE, "02:00:00:00:77:01", MTU))
-        self.bridge = links.find_link(self.kernel, BRIDGE).index
+        self.bridge = _index(self.kernel, BRIDGE)
         self.kernel.send(links.put_address(self.bridge, _address(1)))
 
     def make(self) -> float:
@@ -133,7 +139,7 @@ class Floor:
         try:
             os.read(go, 1)
             with Netlink.open() as kernel:
-                index = links.find_link(kernel, "eth0").index
+                index = _index(kernel, "eth0")
                 kernel.send(
                     links.set_up(index),
                     links.put_address(index, _address(number)),

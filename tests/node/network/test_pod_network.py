@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import uuid
@@ -335,3 +336,23 @@ def test_the_thread_is_back_home_whatever_happens(network: PodNetwork, pods: lis
         network.attach(a_uid(), "/proc/self/status")  # no namespace at all
     assert os.readlink("/proc/thread-self/ns/net") == before
     assert re.fullmatch(r"net:\[\d+\]", before)
+
+
+def test_a_kernel_without_nftables_is_warned_about_and_pods_still_hear_each_other(
+    node: Netns,
+    pods: list[Netns],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    def unsupported(_: object) -> None:
+        raise OSError(errno.EOPNOTSUPP, "begin an nft batch: Operation not supported")
+
+    monkeypatch.setattr("kubelet.network.nftables.apply_batch", unsupported)
+    network = a_network(tmp_path)
+    network.ensure_bridge()
+    one, two = (network.attach(a_uid(), netns.path).ip for netns in pods[:2])
+    with pods[0].udp() as a, pods[1].udp() as b:
+        assert speaks(a, b, to=two) == one
+    assert "no masquerade" in caplog.text
+    network.remove()
