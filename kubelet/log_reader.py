@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import IO
 
 BLOCK = 64 * 1024
 FOLLOW_CHECK_S = 1.0  # inotify wakes us at once; this bounds what a lost event costs
@@ -86,40 +87,48 @@ def _moment(stamp: bytes) -> datetime:
 
 
 def _lines(path: Path, options: LogOptions, is_over: Callable[[], bool]) -> Iterator[bytes]:
-    files = [*sorted(path.parent.glob(f"{path.name}.*")), path]
-    if options.tail_lines is not None:
-        files, offset = _tail_start(files, options.tail_lines)
-    else:
-        offset = 0
-    for file in files[:-1]:
-        with open(file, "rb") as old:
-            old.seek(offset)
-            offset = 0
-            yield from (line.rstrip(b"\n") for line in old)
-    if options.follow:
-        yield from _follow(path, offset, is_over)
-        return
+    files = _open_all(path)
     try:
-        with open(path, "rb") as current:
-            current.seek(offset)
-            yield from (line.rstrip(b"\n") for line in current if line.endswith(b"\n"))
+        if options.tail_lines is not None:
+            _seek_to_tail(files, options.tail_lines)
+        for file in files[:-1]:
+            yield from (line.rstrip(b"\n") for line in file)
+        if options.follow:
+            yield from _follow(path, files.pop() if files else None, is_over)
+        elif files:
+            yield from (line.rstrip(b"\n") for line in files[-1] if line.endswith(b"\n"))
+    finally:
+        for file in files:
+            file.close()
+
+
+def _open_all(path: Path) -> list[IO[bytes]]:
+    """The log with what was rotated, oldest first. The current one is opened first: if it is
+    rotated meanwhile, it is found again under its new name and left out there."""
+    try:
+        current = open(path, "rb")  # noqa: SIM115  closed by _lines
     except FileNotFoundError:
-        return
-
-
-def _tail_start(files: list[Path], wanted: int) -> tuple[list[Path], int]:
-    """The files from which to read, and where in the first, for the last `wanted` lines; read from
-    the end in blocks, so that a large log costs nothing."""
-    for index in range(len(files) - 1, -1, -1):
+        return []
+    files = [current]
+    for old in sorted(path.parent.glob(f"{path.name}.*"), reverse=True):
         try:
-            with open(files[index], "rb") as file:
-                found, offset = _tail_offset(file.fileno(), wanted)
+            file = open(old, "rb")  # noqa: SIM115  closed by _lines
         except FileNotFoundError:
-            continue
-        if found >= wanted or index == 0:
-            return files[index:], offset
+            continue  # rotated away just now
+        if os.path.sameopenfile(file.fileno(), current.fileno()):
+            file.close()
+        else:
+            files.insert(0, file)
+    return files
+
+
+def _seek_to_tail(files: list[IO[bytes]], wanted: int) -> None:
+    """Where the last `wanted` lines begin; read from the end in blocks, so that a large log costs
+    nothing. Files before that are put at their end."""
+    for file in reversed(files):
+        found, offset = _tail_offset(file.fileno(), wanted)
+        file.seek(offset)
         wanted -= found
-    return files, 0
 
 
 def _tail_offset(fd: int, wanted: int) -> tuple[int, int]:
@@ -142,14 +151,14 @@ def _tail_offset(fd: int, wanted: int) -> tuple[int, int]:
     return found + (1 if end else 0), 0
 
 
-def _follow(path: Path, offset: int, is_over: Callable[[], bool]) -> Iterator[bytes]:
+def _follow(path: Path, file: IO[bytes] | None, is_over: Callable[[], bool]) -> Iterator[bytes]:
+    """From where `file` stands; None when there is no log yet."""
     rest = b""
     with _Watcher(path.parent) as watcher:
-        file = _open_when_there(path, watcher, is_over)
+        file = file or _open_when_there(path, watcher, is_over)
         if file is None:
             return
         try:
-            file.seek(offset)
             while True:
                 was_over = is_over()  # before reading: what was written before the end is read
                 while chunk := file.read(BLOCK):
@@ -166,7 +175,9 @@ def _follow(path: Path, offset: int, is_over: Callable[[], bool]) -> Iterator[by
             file.close()
 
 
-def _open_when_there(path: Path, watcher: _Watcher, is_over: Callable[[], bool]):  # type: ignore[no-untyped-def]
+def _open_when_there(
+    path: Path, watcher: _Watcher, is_over: Callable[[], bool]
+) -> IO[bytes] | None:
     while True:
         was_over = is_over()
         try:
