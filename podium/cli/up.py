@@ -304,14 +304,14 @@ def _tell_failure(failure: StartFailed) -> None:
 
 def _run_until_interrupted(process: subprocess.Popen[bytes], data_dir: Path) -> int:
     """Wait for Ctrl-C (or SIGTERM, SIGHUP), then stop like `podium down`."""
-    click.echo("press Ctrl-C to stop it (its data stays)")
 
     def interrupt(*_: Any) -> None:
         raise KeyboardInterrupt
 
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, interrupt)
     try:
+        for number in (signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, interrupt)
+        click.echo("press Ctrl-C to stop it (its data stays)")
         process.wait()
     except KeyboardInterrupt:
         click.echo()

@@ -220,4 +220,5 @@ def test_few_writes_bring_up_a_deployment(lab: Lab) -> None:
     about = [w.split()[:2] for w in lab.identity.writes]
     assert about.count(["create", "replicasets.apps"]) == 1
     assert about.count(["create", "pods"]) == 1
-    assert len(about) <= 7, lab.identity.writes
+    # Status writes within 50 ms are one; how many there are beyond that is up to the machine.
+    assert len(about) <= 10, lab.identity.writes

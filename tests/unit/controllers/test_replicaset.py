@@ -103,9 +103,15 @@ def test_a_second_pass_writes_nothing(lab: Lab) -> None:
     pods = lab.eventually(lambda: len(lab.pods()) == 3 and lab.pods())
     lab.make_ready(*pods)
     lab.eventually(lambda: status(lab).get("availableReplicas") == 3)
+    lab.eventually(lambda: _is_settled(lab))
     written = len(lab.identity.writes)
     assert lab.controllers[0].reconcile(f"{lab.namespace}/web") is None
     assert lab.identity.writes[written:] == []
+
+
+def _is_settled(lab: Lab) -> bool:
+    cached = lab.informers.informer("replicasets").get(f"{lab.namespace}/web")
+    return cached == lab.get("replicasets")
 
 
 def test_a_hundred_pods_take_a_hundred_creates_and_few_status_writes(lab: Lab) -> None:
