@@ -206,5 +206,8 @@ def check_data_dir(data_dir: Path) -> None:
         raise Unfit(f"{data_dir} is not a directory")
     if (data_dir / "cluster.json").exists() or not data_dir.exists():
         return
-    if any(path.name != "lost+found" for path in data_dir.iterdir()):
+    found = {path.name for path in data_dir.iterdir()} - {"lost+found"}
+    if found == {"run"} and not set(os.listdir(data_dir / "run")) - {"operation.lock"}:
+        return  # another `podium up` has just begun: we wait for it at its lock
+    if found:
         raise Unfit(f"{data_dir} is not empty and holds no cluster of podium's")
