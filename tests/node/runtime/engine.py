@@ -8,7 +8,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -48,8 +48,11 @@ class Pods:
         self.runtime, self.logs = runtime, logs
         self.events: list[RuntimeEvent] = []
         self._made: list[str] = []
-        feed = runtime.events()
-        threading.Thread(target=lambda: self.events.extend(feed), daemon=True).start()
+        threading.Thread(target=self._follow, args=(runtime.events(),), daemon=True).start()
+
+    def _follow(self, feed: Iterator[RuntimeEvent]) -> None:
+        for event in feed:
+            self.events.append(event)
 
     def sandbox(self, name: str = "web", **config: Any) -> str:
         uid = f"{name}-{os.urandom(4).hex()}"
