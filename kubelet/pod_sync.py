@@ -328,6 +328,8 @@ class PodSync:
             self._recorder.event(pod, "Warning", "Failed", f"Error: {failure}", field_path=where)
             return MOUNT_RETRY_S
         try:
+            if current is not None:
+                self._remove_older(step, current)
             container_id = self._runtime.create_container(step.uid, config)
         except SandboxNotFound:
             return 0.1
@@ -364,6 +366,15 @@ class PodSync:
                 pod, "Normal", "Started", f"Started container {name}", field_path=where
             )
         return None
+
+    def _remove_older(self, step: Step, ended: ContainerStatus) -> None:
+        """Of a container's ended attempts the last is kept, for lastState and `--previous`."""
+        for status in self._runtime.list_containers(step.uid):
+            if status.name == ended.name and status.attempt < ended.attempt:
+                self._runtime.remove_container(status.id)
+                step.memory.handled.discard(status.id)
+                for file in Path(status.log_path).parent.glob(f"{status.attempt}.log*"):
+                    file.unlink(missing_ok=True)
 
     def _attempt(self, step: Step, name: str, current: ContainerStatus | None) -> int:
         """0 for the first; after a lost sandbox the count goes on from what the status says."""

@@ -212,3 +212,14 @@ def test_an_image_from_a_file_runs(ns: Namespaced, tmp_path: Path) -> None:
     assert "BusyBox" in ns.sh("web", "busybox | head -n 1")
     assert ns.sh("web", "ls /usr/lib/python3 2>/dev/null; echo none") == "none"
     assert "busybox:1.0" in ns.cluster.podium("image", "list").stdout
+
+
+def test_a_container_that_restarts_leaves_only_its_last_end_behind(ns: Namespaced) -> None:
+    ns.apply(a_script("often", "exit 1", restart="Always"))
+    restarts = "jsonpath={.status.containerStatuses[0].restartCount}=3"
+    ns.wait("pod/often", restarts, timeout_s=90)
+    pod = ns.get("pod", "often")
+    nodes = ns.cluster.data_dir / "nodes" / pod["spec"]["nodeName"]
+    logs = nodes / "logs" / f"{ns.name}_often_{pod['metadata']['uid']}" / "main"
+    assert sorted(path.name for path in logs.iterdir()) == ["2.log", "3.log"]
+    assert ns.kubectl("logs", "often", "--previous").returncode == 0

@@ -7,6 +7,8 @@ import threading
 
 import pytest
 
+from podium.client.config import load_kubeconfig
+from podium.client.http import Client
 from tests.support.cluster import Cluster
 from tests.support.namespaced import Namespaced, a_script, a_sleeper, a_web_deployment
 
@@ -109,25 +111,39 @@ def test_rolling_update_never_has_fewer_than_the_allowed_pods_ready(ns: Namespac
     strategy = {"rollingUpdate": {"maxUnavailable": 1, "maxSurge": 1}}
     ns.apply(a_web_deployment(replicas=4, strategy=strategy))
     ns.rollout_done("deploy/web")
-    seen: list[int] = []
-    done = threading.Event()
-
-    def look() -> None:
-        while not done.is_set():
-            pods = ns.items("pods", "-l", "app=web")
-            seen.append(sum(_is_available(pod) for pod in pods))
-
-    watcher = threading.Thread(target=look)
-    watcher.start()
+    client = Client(load_kubeconfig(ns.cluster.kubeconfig), user_agent="podium-tests")
+    before = client.list("pods", ns.name, label_selector="app=web")
     ns.kubectl("set", "env", "deploy/web", "COLOUR=green")
     ns.rollout_done("deploy/web")
-    done.set()
-    watcher.join()
-    assert len(seen) >= 3
-    assert min(seen) >= 3
+    counts = _available_after_each_change(client, ns.name, before)
+    client.close()
+    assert len(counts) >= 8  # at least: four Pods came and four went
+    assert min(counts) >= 3
+
+
+def _available_after_each_change(client: Client, namespace: str, before: dict) -> list[int]:
+    """Every state the Pods went through since a list, replayed from the watch: none is missed."""
+    pods = {pod["metadata"]["uid"]: pod for pod in before["items"]}
+    counts = []
+    for event in client.watch(
+        "pods",
+        namespace,
+        resource_version=before["metadata"]["resourceVersion"],
+        label_selector="app=web",
+        timeout_s=1,
+        bookmarks=False,
+    ):
+        if event.type == "DELETED":
+            pods.pop(event.object["metadata"]["uid"], None)
+        else:
+            pods[event.object["metadata"]["uid"]] = event.object
+        counts.append(sum(_is_available(pod) for pod in pods.values()))
+    return counts
 
 
 def _is_available(pod: dict) -> bool:
+    if pod["metadata"].get("deletionTimestamp"):
+        return False
     conditions = pod.get("status", {}).get("conditions", [])
     return any(c["type"] == "Ready" and c["status"] == "True" for c in conditions)
 
