@@ -18,6 +18,7 @@ from kubelet.runtime import syscalls
 
 READABLE, WRITABLE = select.EPOLLIN, select.EPOLLOUT
 Callback = Callable[[], None]
+_SIGNALS: set[int] = {signal.SIGCHLD, signal.SIGTERM}
 
 
 class Timer:
@@ -31,17 +32,18 @@ class Timer:
 
 
 class EventLoop:
-    """Callbacks run one after the other; `on_child(pid, exit_code)` once for each ended child."""
+    """Callbacks run one after the other: `on_child(pid, exit_code)` once for each ended child,
+    `on_terminate` when SIGTERM comes."""
 
-    def __init__(self, on_child: Callable[[int, int], None]) -> None:
-        self._on_child = on_child
+    def __init__(self, on_child: Callable[[int, int], None], on_terminate: Callback) -> None:
+        self._on_child, self._on_terminate = on_child, on_terminate
         self._epoll = select.epoll()
         self._watched: dict[int, Callback] = {}
         self._timers: list[tuple[float, int, Timer]] = []
         self._order = count()
-        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGCHLD})
-        self._signals = syscalls.signalfd({signal.SIGCHLD})
-        self.watch(self._signals, self._reap)
+        signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
+        self._signals = syscalls.signalfd(_SIGNALS)
+        self.watch(self._signals, self._on_signal)
 
     def watch(self, fd: int, callback: Callback, events: int = READABLE) -> None:
         """Call back while `fd` is ready (hang-ups count); replaces an earlier watch of it."""
@@ -82,9 +84,15 @@ class EventLoop:
             if timer.callback:
                 timer.callback()
 
-    def _reap(self) -> None:
+    def _on_signal(self) -> None:
+        """Each record of the signalfd is 128 bytes long and begins with the signal's number."""
         with contextlib.suppress(BlockingIOError):
-            os.read(self._signals, 128 * 16)
+            records = os.read(self._signals, 128 * len(_SIGNALS))
+            if signal.SIGTERM in records[::128]:
+                self._on_terminate()
+        self._reap()
+
+    def _reap(self) -> None:
         with contextlib.suppress(ChildProcessError):
             while True:
                 pid, status = os.waitpid(-1, os.WNOHANG)

@@ -1,8 +1,8 @@
 """The shim: one process per sandbox, its containers' parent. It outlives launcher and kubelet.
 
 A fork of the launcher that lives in the sandbox's network, IPC and UTS namespaces, holds the logs'
-pipes, reaps, and serves requests (messages.py) on `shim.sock`. It ends when the sandbox is stopped.
-Knows no Pods and no HTTP; has one thread.
+pipes, reaps, and serves requests (messages.py) on `shim.sock`. It ends when the sandbox is stopped,
+or after its containers when it is sent SIGTERM. Knows no Pods and no HTTP; has one thread.
 """
 
 from __future__ import annotations
@@ -36,6 +36,7 @@ from kubelet.runtime.messages import (
 from kubelet.runtime.protocol import ContainerStatus, EventKind, SandboxConfig, SandboxStatus
 from kubelet.runtime.shim_container import Container, Exec, Host
 
+TERMINATE_GRACE_S = 10.0  # from SIGTERM to the containers' SIGKILL
 UNSENT_MAX_BYTES = 4 << 20  # a client that reads nothing is cut off, not waited for
 _LISTEN_BACKLOG = 16
 _SIOCSIFFLAGS, _IFF_UP = 0x8914, 0x1
@@ -47,7 +48,7 @@ def main(host: Host, channel: socket.socket) -> NoReturn:
     try:
         os.setsid()
         os.umask(0o022)
-        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # only "stop_sandbox" ends it, or SIGKILL
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)  # the event loop takes it
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         syscalls.prctl(syscalls.PR_SET_CHILD_SUBREAPER, 1)
@@ -149,7 +150,7 @@ class Request:
 class Shim:
     def __init__(self, host: Host) -> None:
         self.host = host
-        self.loop = EventLoop(self._on_child)
+        self.loop = EventLoop(self._on_child, self._on_terminate)
         self.connections: set[Connection] = set()
         self.containers: dict[str, Container] = {}
         self.past: dict[str, ContainerStatus] = {}  # ended under an earlier shim of this sandbox
@@ -284,22 +285,29 @@ class Shim:
 
     def _stop_sandbox(self, request: Request) -> None:
         """Kill what runs; answer and end when all of it has ended."""
+        self._stop_all(0, lambda: self._end(request))
 
+    def _on_terminate(self) -> None:
+        """The machine goes down, or somebody wants this sandbox ended: politely, and soon."""
+        self._stop_all(TERMINATE_GRACE_S, self._end)
+
+    def _stop_all(self, grace_s: float, then: Callable[[], None]) -> None:
         def check(_error: Exception | None = None) -> None:
             if not any(container.pid for container in self.containers.values()):
-                self._end(request)
+                then()
 
         for container in list(self.containers.values()):
-            container.stop(0, check)
+            container.stop(grace_s, check)
         check()
 
-    def _end(self, request: Request) -> None:
+    def _end(self, request: Request | None = None) -> None:
         self.status = replace(self.status, state="not_ready", shim_pid=0, netns_path="")
         record = {"status": to_dict(self.status), "cgroup_parent": self.config.cgroup_parent}
         write_record(self.host.layout.sandbox_record(self.sandbox_id), record)
         with contextlib.suppress(FileNotFoundError):
             os.unlink(f"{self.host.layout.sandbox(self.sandbox_id)}/shim.sock")
-        request.answer()
+        if request:
+            request.answer()
         os._exit(0)
 
     # Containers

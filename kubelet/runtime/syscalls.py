@@ -105,8 +105,10 @@ def prctl(option: int, value: int = 0) -> int:
 
 
 def set_process_title(title: str) -> None:
-    """Let `ps` show `title`; cut to the room that the arguments of the first exec left."""
-    prctl(PR_SET_NAME, ctypes.addressof(ctypes.create_string_buffer(title.encode()[:15])))
+    """Let `ps` show `title`; cut to the room that the arguments of the first exec left. Its first
+    word becomes the name that `top` shows."""
+    name = ctypes.create_string_buffer(title.split(maxsplit=1)[0].encode()[:15])
+    prctl(PR_SET_NAME, ctypes.addressof(name))
     with open("/proc/self/stat", "rb") as file:
         fields = file.read().rsplit(b")", 1)[1].split()
     arg_start, arg_end = int(fields[45]), int(fields[46])  # fields 48 and 49 of proc_pid_stat(5)

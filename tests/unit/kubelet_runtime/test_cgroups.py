@@ -1,0 +1,269 @@
+"""The cgroup drivers on a temporary directory that looks like a mounted hierarchy."""
+
+from __future__ import annotations
+
+import errno
+import os
+from pathlib import Path
+
+import pytest
+
+from kubelet.runtime.cgroups import Cgroups, devices, hierarchy, v1, v2
+from kubelet.runtime.cgroups.v1 import HierarchyV1
+from kubelet.runtime.cgroups.v2 import HierarchyV2, cpu_weight
+from kubelet.runtime.errors import HostUnsupported
+from kubelet.runtime.protocol import Resources
+
+LIMITS = Resources(
+    cpu_shares=512, cpu_quota_us=25_000, cpu_period_us=100_000, memory_bytes=1 << 20, pids=9
+)
+
+
+@pytest.fixture(autouse=True)
+def files_that_need_not_exist(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On cgroupfs every file is there already; here `write` makes it."""
+
+    def write(path: str, value: str) -> None:
+        Path(path).write_text(value)
+
+    for module in (hierarchy, v1, v2, devices):
+        monkeypatch.setattr(module, "write", write)
+
+
+def written(directory: Path) -> dict[str, str]:
+    return {path.name: path.read_text() for path in directory.iterdir() if path.is_file()}
+
+
+def test_v1_writes_what_its_controllers_know(tmp_path: Path) -> None:
+    tree = HierarchyV1(str(tmp_path), frozenset({"cpu", "cpuacct"}))
+    tree.create("podium-x/kubepods/pod1/abc", is_leaf=True)
+    tree.apply("podium-x/kubepods/pod1/abc", LIMITS)
+    assert written(tmp_path / "podium-x/kubepods/pod1/abc") == {
+        "cpu.shares": "512", "cpu.cfs_period_us": "100000", "cpu.cfs_quota_us": "25000",
+    }  # fmt: skip
+
+
+def test_v1_limits_memory_and_swap_together_where_swap_is_counted(tmp_path: Path) -> None:
+    tree = HierarchyV1(str(tmp_path), frozenset({"memory"}))
+    tree.create("a", is_leaf=True)
+    tree.apply("a", LIMITS)
+    assert written(tmp_path / "a") == {"memory.limit_in_bytes": "1048576"}
+    (tmp_path / "a" / "memory.memsw.limit_in_bytes").touch()
+    tree.apply("a", LIMITS)
+    assert written(tmp_path / "a")["memory.memsw.limit_in_bytes"] == "1048576"
+
+
+def test_v1_raises_the_limit_with_swap_first_when_the_kernel_wants_that(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    order: list[str] = []
+
+    def refuse_first(path: str, value: str) -> None:
+        order.append(os.path.basename(path))
+        if len(order) == 1:
+            raise OSError(errno.EINVAL, "Invalid argument", path)
+
+    monkeypatch.setattr(v1, "write", refuse_first)
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a" / "memory.memsw.limit_in_bytes").touch()
+    HierarchyV1(str(tmp_path), frozenset({"memory"})).apply("a", LIMITS)
+    limit, with_swap = "memory.limit_in_bytes", "memory.memsw.limit_in_bytes"
+    assert order == [limit, with_swap, limit]
+
+
+def test_limits_that_are_not_given_are_left_alone(tmp_path: Path) -> None:
+    for tree in (
+        HierarchyV1(str(tmp_path), frozenset({"cpu", "memory", "pids"})),
+        HierarchyV2(str(tmp_path), frozenset()),
+    ):
+        (tmp_path / "a").mkdir(exist_ok=True)
+        tree.apply("a", Resources(memory_bytes=0))
+        assert written(tmp_path / "a") == {}
+
+
+def test_v2_hands_controllers_down_to_the_leaf_but_not_in_it(tmp_path: Path) -> None:
+    tree = HierarchyV2(str(tmp_path), frozenset({"cpu", "memory", "pids"}))
+    tree.create("podium-x/kubepods/pod1/abc", is_leaf=True)
+    handed = "+cpu +memory +pids"
+    for path in ("", "podium-x", "podium-x/kubepods", "podium-x/kubepods/pod1"):
+        assert (tmp_path / path / "cgroup.subtree_control").read_text() == handed, path
+    assert not (tmp_path / "podium-x/kubepods/pod1/abc/cgroup.subtree_control").exists()
+
+
+def test_v2_writes_weight_max_and_no_swap(tmp_path: Path) -> None:
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a" / "memory.swap.max").touch()
+    HierarchyV2(str(tmp_path), frozenset({"cpu", "memory", "pids"})).apply("a", LIMITS)
+    assert written(tmp_path / "a") == {
+        "cpu.weight": "20", "cpu.max": "25000 100000", "memory.max": "1048576",
+        "memory.swap.max": "0", "pids.max": "9",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("shares", "weight"),
+    [(2, 1), (102, 4), (1024, 39), (262_144, 10_000), (0, 1), (999_999, 10_000)],
+)
+def test_shares_become_weight_as_the_oci_runtimes_do_it(shares: int, weight: int) -> None:
+    assert cpu_weight(shares) == weight
+
+
+def test_v1_reads_its_accounts(tmp_path: Path) -> None:
+    (tmp_path / "cpuacct.usage").write_text("123456\n")
+    (tmp_path / "memory.usage_in_bytes").write_text("5000\n")
+    (tmp_path / "memory.stat").write_text("cache 1\ntotal_inactive_file 2000\n")
+    (tmp_path / "memory.oom_control").write_text("oom_kill_disable 0\nunder_oom 0\noom_kill 3\n")
+    (tmp_path / "pids.current").write_text("4\n")
+    tree = HierarchyV1(str(tmp_path), frozenset({"cpuacct", "memory", "pids"}))
+    assert tree.cpu_usage_ns("") == 123_456
+    assert tree.memory_bytes("") == (5000, 2000)
+    assert (tree.oom_kills(""), tree.pids_current("")) == (3, 4)
+
+
+def test_v2_reads_its_accounts(tmp_path: Path) -> None:
+    (tmp_path / "cpu.stat").write_text("usage_usec 7\nuser_usec 5\n")
+    (tmp_path / "memory.current").write_text("5000\n")
+    (tmp_path / "memory.stat").write_text("anon 1\ninactive_file 2000\n")
+    (tmp_path / "memory.events").write_text("low 0\noom 1\noom_kill 1\n")
+    tree = HierarchyV2(str(tmp_path), frozenset({"cpu", "memory", "pids"}))
+    assert tree.cpu_usage_ns("") == 7000
+    assert tree.memory_bytes("") == (5000, 2000)
+    assert tree.oom_kills("") == 1
+
+
+def test_stats_join_the_hierarchies(tmp_path: Path) -> None:
+    trees = []
+    for name, file, value in (
+        ("cpuacct", "cpuacct.usage", "9"), ("memory", "memory.usage_in_bytes", "50"),
+        ("pids", "pids.current", "2"),
+    ):  # fmt: skip
+        (tmp_path / name / "r" / "c").mkdir(parents=True)
+        (tmp_path / name / "r" / "c" / file).write_text(value)
+        trees.append(HierarchyV1(str(tmp_path / name), frozenset({name})))
+    (tmp_path / "memory/r/c/memory.stat").write_text("total_inactive_file 70\n")
+    stats = Cgroups("r", list(trees)).stats("c")
+    assert (stats.cpu_usage_ns, stats.memory_usage_bytes, stats.pids) == (9, 50, 2)
+    assert stats.memory_working_set_bytes == 0  # never below, though the two files differ in age
+
+
+V1_MOUNTS = """\
+30 25 0:26 / {0}/cpu,cpuacct rw,nosuid shared:9 - cgroup cgroup rw,cpu,cpuacct
+31 25 0:27 / {0}/memory rw - cgroup cgroup rw,memory
+32 25 0:28 / {0}/pids rw - cgroup cgroup rw,pids
+33 25 0:29 / {0}/devices rw - cgroup cgroup rw,devices
+34 25 0:30 / {0}/systemd rw - cgroup cgroup rw,xattr,name=systemd
+35 25 0:31 / {0}/unified rw - cgroup2 cgroup2 rw
+"""
+
+
+def test_a_hybrid_host_is_found_to_be_v1(tmp_path: Path) -> None:
+    (tmp_path / "mountinfo").write_text(V1_MOUNTS.format(tmp_path))
+    found = Cgroups.detect("podium-x", str(tmp_path / "mountinfo"))
+    assert [(type(h), h.mount_point.removeprefix(str(tmp_path))) for h in found.hierarchies] == [
+        (HierarchyV1, "/cpu,cpuacct"), (HierarchyV1, "/memory"), (HierarchyV1, "/pids"),
+    ]  # fmt: skip
+    assert isinstance(found.hierarchies[0], HierarchyV1)
+    assert found.hierarchies[0].options == "cpu,cpuacct"
+    assert found.devices_v1 is not None
+    assert found.devices_v1.mount_point == f"{tmp_path}/devices"
+
+
+def test_a_unified_host_is_found_to_be_v2(tmp_path: Path) -> None:
+    (tmp_path / "mountinfo").write_text(f"29 25 0:25 / {tmp_path} rw - cgroup2 cgroup2 rw\n")
+    (tmp_path / "cgroup.controllers").write_text("cpuset cpu io memory hugetlb pids\n")
+    found = Cgroups.detect("podium-x", str(tmp_path / "mountinfo"))
+    assert [(type(h), h.controllers) for h in found.hierarchies] == [
+        (HierarchyV2, frozenset({"cpu", "memory", "pids"}))
+    ]
+    assert found.devices_v1 is None
+
+
+def test_each_controller_is_taken_from_where_it_is(tmp_path: Path) -> None:
+    lines = V1_MOUNTS.format(tmp_path).splitlines(keepends=True)
+    (tmp_path / "mountinfo").write_text("".join(line for line in lines if "/pids" not in line))
+    (tmp_path / "unified").mkdir()
+    (tmp_path / "unified" / "cgroup.controllers").write_text("pids hugetlb\n")
+    found = Cgroups.detect("podium-x", str(tmp_path / "mountinfo"))
+    assert found.hierarchies[-1].controllers == frozenset({"pids"})
+    assert isinstance(found.hierarchies[-1], HierarchyV2)
+
+
+def test_a_missing_controller_is_named(tmp_path: Path) -> None:
+    (tmp_path / "mountinfo").write_text(f"29 25 0:25 / {tmp_path} rw - cgroup2 cgroup2 rw\n")
+    (tmp_path / "cgroup.controllers").write_text("cpu memory\n")
+    with pytest.raises(HostUnsupported, match="no cgroup controller for: pids"):
+        Cgroups.detect("podium-x", str(tmp_path / "mountinfo"))
+
+
+def test_v1_devices_are_denied_first_and_then_allowed_one_by_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    order: list[tuple[str, str]] = []
+    monkeypatch.setattr(
+        devices, "write", lambda path, value: order.append((os.path.basename(path), value))
+    )
+    devices.restrict_v1(str(tmp_path))
+    assert order[0] == ("devices.deny", "a")
+    assert ("devices.allow", "c 1:3 rwm") in order
+    assert ("devices.allow", "c 136:* rwm") in order
+    assert ("devices.allow", "b *:* m") in order
+    assert not [value for _, value in order if value.startswith("b") and value != "b *:* m"]
+
+
+def run_bpf(program: bytes, access: int, kind: int, major: int, minor: int) -> int:
+    """What the kernel would do: just the instructions that `device_program` uses."""
+    memory = {0: access << 16 | kind, 4: major, 8: minor}
+    registers, at = [0] * 11, 0
+    while True:
+        code, both, raw_off, imm = (
+            program[at], program[at + 1], program[at + 2 : at + 4], program[at + 4 : at + 8],
+        )  # fmt: skip
+        dst, src = both & 15, both >> 4
+        off, value = int.from_bytes(raw_off, "little"), int.from_bytes(imm, "little")
+        at += 8
+        match code:
+            case 0x61:
+                registers[dst] = memory[off]
+            case 0xBF:
+                registers[dst] = registers[src]
+            case 0xB7:
+                registers[dst] = value
+            case 0x77:
+                registers[dst] >>= value
+            case 0x57:
+                registers[dst] &= value
+            case 0x55:
+                at += 8 * off if registers[dst] != value else 0
+            case 0x15:
+                at += 8 * off if registers[dst] == value else 0
+            case 0x95:
+                return registers[0]
+            case _:
+                raise AssertionError(f"instruction {code:#x}")
+
+
+BLOCK, CHAR = 1, 2
+MKNOD, READ, WRITE = 1, 2, 4
+
+
+@pytest.mark.parametrize(
+    ("access", "kind", "major", "minor", "verdict"),
+    [
+        (READ | WRITE, CHAR, 1, 3, 1), (READ, CHAR, 1, 9, 1), (WRITE, CHAR, 136, 77, 1),
+        (READ, CHAR, 5, 2, 1), (READ, CHAR, 1, 1, 0), (READ, BLOCK, 1, 3, 0),
+        (READ, BLOCK, 8, 0, 0), (MKNOD, BLOCK, 8, 0, 1), (MKNOD | READ, BLOCK, 8, 0, 0),
+        (READ, CHAR, 5, 1, 0), (READ, CHAR, 10, 229, 0),
+    ],
+)  # fmt: skip
+def test_the_v2_program_judges_like_the_v1_list(
+    access: int, kind: int, major: int, minor: int, verdict: int
+) -> None:
+    assert run_bpf(devices.device_program(), access, kind, major, minor) == verdict
+
+
+def test_whether_devices_are_controlled_is_known(tmp_path: Path) -> None:
+    trees: list[hierarchy.Hierarchy] = [
+        HierarchyV1(str(tmp_path), frozenset({"cpu", "cpuacct", "memory", "pids"}))
+    ]
+    assert not Cgroups("r", trees).controls_devices
+    assert Cgroups("r", trees, HierarchyV1(str(tmp_path), frozenset({"devices"}))).controls_devices
