@@ -27,11 +27,6 @@ READY, GO, TTY = b"ready", b"go", b"tty"
 MESSAGE_MAX_BYTES = 8192
 _DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _MAX_FD = 1 << 30
-# By Python, by the shim, by whoever started the launcher; a command must not inherit that.
-_IGNORED_BY_US = (
-    signal.SIGPIPE, signal.SIGXFSZ, signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT,
-    signal.SIGCHLD, signal.SIGUSR1, signal.SIGUSR2,
-)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -181,8 +176,7 @@ def _write_oom_score(value: int) -> None:
 
 
 def _exec(plan: ProcessPlan) -> NoReturn:
-    for number in _IGNORED_BY_US:
-        signal.signal(number, signal.SIG_DFL)
+    syscalls.reset_signals()  # what Python, the shim or the launcher's starter had ignored
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
     os.umask(0o022)
     _drop_privileges(plan)

@@ -51,10 +51,10 @@ _CAPABILITY_VERSION_3 = 0x20080522
 _SYS_OPEN_TREE, _SYS_MOVE_MOUNT, _SYS_CLONE3, _SYS_MOUNT_SETATTR = 428, 429, 435, 442
 _SYS_OPENAT2 = 437
 _MACHINE = os.uname().machine
-_SYS_KEYCTL, _SYS_SECCOMP, _SYS_BPF = {
-    "x86_64": (250, 317, 321),
-    "aarch64": (219, 277, 280),
-}.get(_MACHINE, (-1, -1, -1))  # -1: the kernel answers ENOSYS
+_SYS_KEYCTL, _SYS_SECCOMP, _SYS_BPF, _SYS_RT_SIGACTION = {
+    "x86_64": (250, 317, 321, 13),
+    "aarch64": (219, 277, 280, 134),
+}.get(_MACHINE, (-1, -1, -1, -1))  # -1: the kernel answers ENOSYS
 
 _libc = ctypes.PyDLL(None, use_errno=True)
 _libc.syscall.restype = ctypes.c_long
@@ -207,7 +207,17 @@ def bpf(command: int, attributes: bytes) -> int:
     return _checked(_libc.syscall(*words), "bpf", f"command {command}")
 
 
-# Signals as a file
+# Signals
+
+
+def reset_signals() -> None:
+    """Every signal to its default, also 32 and 33, which libc keeps to itself and does not let
+    Python touch, and which some parents leave ignored (`man 2 rt_sigaction`)."""
+    default = ctypes.create_string_buffer(32)  # struct sigaction of zeros: SIG_DFL, no flags
+    for number in range(1, 65):
+        if number not in (9, 19):  # SIGKILL and SIGSTOP have no disposition
+            words = (_long(_SYS_RT_SIGACTION), _long(number), default, None, _long(8))
+            _checked(_libc.syscall(*words), "rt_sigaction", f"signal {number}")
 
 
 def signalfd(signals: set[int]) -> int:
