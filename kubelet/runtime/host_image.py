@@ -8,10 +8,9 @@ its own, when one of the files it was copied from has changed.
 from __future__ import annotations
 
 import contextlib
-import glob
-import hashlib
 import os
 import stat
+import zlib
 from dataclasses import dataclass
 
 # Copied from the host's /etc if present: names, libraries, certificates, time zone, shells.
@@ -19,7 +18,7 @@ _ETC = (
     "alternatives", "bash.bashrc", "ca-certificates.conf", "debian_version", "gai.conf", "group",
     "host.conf", "inputrc", "issue", "ld.so.cache", "ld.so.conf", "ld.so.conf.d", "localtime",
     "login.defs", "magic", "mime.types", "nsswitch.conf", "os-release", "passwd", "perl", "profile",
-    "protocols", "python3*", "rpc", "services", "shells", "skel", "ssl/certs", "ssl/openssl.cnf",
+    "protocols", "python3", "rpc", "services", "shells", "skel", "ssl/certs", "ssl/openssl.cnf",
     "terminfo", "timezone",
 )  # fmt: skip
 _MADE_BY_THE_KUBELET = ("hostname", "hosts", "resolv.conf")  # bind mounts need something to cover
@@ -44,7 +43,8 @@ class HostImage:
 
 def prepare(directory: str) -> HostImage:
     """Make the skeleton below `directory`, or find the one that is still true."""
-    sources = [path for name in _ETC for path in sorted(glob.glob(f"/etc/{name}"))]
+    names = [*_ETC, *sorted(n for n in os.listdir("/etc") if n.startswith("python3."))]
+    sources = [path for name in names if os.path.lexists(path := f"/etc/{name}")]
     lower_dir = f"{directory}/{_fingerprint(sources)}"
     if not os.path.isdir(lower_dir):
         unfinished = f"{lower_dir}.{os.getpid()}"
@@ -65,7 +65,7 @@ def _fingerprint(sources: list[str]) -> str:
     for path in sources:
         status = os.lstat(path)
         parts.append(f"{path} {status.st_mtime_ns} {status.st_size} {status.st_mode}")
-    return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
+    return f"{zlib.crc32(chr(10).join(parts).encode()):08x}"
 
 
 def _build(root: str, sources: list[str]) -> None:

@@ -8,7 +8,6 @@ killed, nothing stops but the making of new sandboxes.
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import gc
 import os
@@ -29,19 +28,24 @@ _SHIM_OOM_SCORE = -998  # the shim is the last to be killed for want of memory, 
 
 
 def main(arguments: list[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(prog="kubelet.runtime.launcher", description=__doc__)
-    parser.add_argument("--root", required=True, help="the engine's directory")
-    parser.add_argument("--cgroup-root", required=True, help="the cgroup below which all is made")
-    options = parser.parse_args(arguments)
+    root, cgroup_root = _options(sys.argv[1:] if arguments is None else arguments)
     signal.signal(signal.SIGTERM, _end)
     signal.signal(signal.SIGINT, _end)
-    host = prepare(options.root, options.cgroup_root)
+    host = prepare(root, cgroup_root)
     listener = _listen(host.layout)
     _say_ready()
     gc.collect()
     gc.disable()  # a collection in a shim would touch, and so copy, the memory that they share
     gc.freeze()
     serve(host, listener)
+
+
+def _options(arguments: list[str]) -> tuple[str, str]:
+    """By hand: argparse and what it imports would be in every shim's memory."""
+    given = dict(zip(arguments[::2], arguments[1::2], strict=False))
+    if set(given) != {"--root", "--cgroup-root"} or len(arguments) != 4:
+        sys.exit("usage: python -m kubelet.runtime.launcher --root DIRECTORY --cgroup-root CGROUP")
+    return given["--root"], given["--cgroup-root"]
 
 
 def prepare(root: str, cgroup_root: str) -> Host:
@@ -51,6 +55,7 @@ def prepare(root: str, cgroup_root: str) -> Host:
     layout = Layout(root)
     os.makedirs(layout.sandboxes, mode=0o700, exist_ok=True)
     _mount_shm(layout.shm)
+    syscalls.find_process_title()
     cgroups = Cgroups.detect(cgroup_root)
     cgroups.prepare()
     if not cgroups.controls_devices:

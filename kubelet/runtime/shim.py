@@ -15,7 +15,6 @@ import socket
 import struct
 import sys
 import time
-import traceback
 from collections.abc import Callable
 from dataclasses import replace
 from typing import NoReturn
@@ -57,7 +56,7 @@ def main(host: Host, channel: socket.socket) -> NoReturn:
         Shim(host).serve(channel)
         code = 0
     except Exception:  # noqa: BLE001  # the last resort of a process: nobody above would hear
-        traceback.print_exc()  # into shim.log if that was reached
+        _complain()  # into shim.log if that was reached
     finally:
         os._exit(code)
 
@@ -189,8 +188,7 @@ class Shim:
             where = f" {error.filename}" if error.filename else ""
             request.refuse(RuntimeFailure(f"{call}{where}"))
         except Exception as error:  # noqa: BLE001  # a bug: tell the client and the log, and live on
-            traceback.print_exc()
-            sys.stderr.flush()
+            _complain()
             request.refuse(RuntimeFailure(f"{type(error).__name__}: {error}"))
         finally:
             request.close_fds()
@@ -431,6 +429,13 @@ class Shim:
                 del self.execs[number]
                 connection.send({"event": "exec_exited", "exec": number, "exit_code": exit_code})
                 return
+
+
+def _complain() -> None:
+    """Log the exception being handled. Imported only now: no healthy shim pays for it."""
+    import traceback
+
+    traceback.print_exc()
 
 
 class LazyFile:

@@ -184,7 +184,7 @@ class Container:
             set_size(self._terminal, 80, 24)
             self._streams[self._terminal] = "stdout"
             self._watch_stream(self._terminal)
-        self._record(replace(self.status, pid=self.pid))
+        self.status = replace(self.status, pid=self.pid)  # recorded only once it has run
         _settle(self._on_ready)
 
     # Start

@@ -11,6 +11,7 @@ child made by clone3 finds its interpreter as it was.
 from __future__ import annotations
 
 import ctypes
+import functools
 import os
 import struct
 
@@ -109,11 +110,17 @@ def set_process_title(title: str) -> None:
     word becomes the name that `top` shows."""
     name = ctypes.create_string_buffer(title.split(maxsplit=1)[0].encode()[:15])
     prctl(PR_SET_NAME, ctypes.addressof(name))
+    start, size = find_process_title()
+    ctypes.memmove(start, title.encode()[: size - 1].ljust(size, b"\0"), size)
+
+
+@functools.cache
+def find_process_title() -> tuple[int, int]:
+    """Address and size of the arguments of the last exec; a fork has them in the same place."""
     with open("/proc/self/stat", "rb") as file:
         fields = file.read().rsplit(b")", 1)[1].split()
-    arg_start, arg_end = int(fields[45]), int(fields[46])  # fields 48 and 49 of proc_pid_stat(5)
-    size = arg_end - arg_start
-    ctypes.memmove(arg_start, title.encode()[: size - 1].ljust(size, b"\0"), size)
+    start, end = int(fields[45]), int(fields[46])  # fields 48 and 49 of proc_pid_stat(5)
+    return start, end - start
 
 
 # Mounts
