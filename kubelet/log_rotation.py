@@ -1,7 +1,7 @@
-"""Keeps container logs within bounds: clock work of the kubelet.
+"""Keeps container logs within bounds: clock work of the kubelet (agent.py).
 
-A log over MAX_BYTES is renamed with the time and the shim opens a new one; of the renamed ones the
-newest MAX_FILES - 1 stay.
+A log over MAX_BYTES is renamed with the time, and its shim opens a new one; of the renamed ones the
+newest MAX_FILES - 1 stay. Readers find them by their names (log_reader.py).
 """
 
 from __future__ import annotations
@@ -26,14 +26,16 @@ def rotate_logs(runtime: Runtime, max_bytes: int = MAX_BYTES) -> int:
     for status in runtime.list_containers():
         path = Path(status.log_path)
         try:
-            if status.state != "running" or path.stat().st_size < max_bytes:
-                continue
-            path.rename(f"{path}.{datetime.now(UTC):%Y%m%d-%H%M%S}")
-            runtime.reopen_log(status.id)
+            if status.state == "running" and path.stat().st_size >= max_bytes:
+                path.rename(f"{path}.{datetime.now(UTC):%Y%m%d-%H%M%S.%f}")
+                runtime.reopen_log(status.id)
+                _remove_oldest(path)
+                rotated += 1
         except (OSError, RuntimeFailure) as failure:
             log.warning("%s: not rotated: %s", path, failure)
-            continue
-        rotated += 1
-        for old in sorted(path.parent.glob(f"{path.name}.*"), reverse=True)[MAX_FILES - 1 :]:
-            old.unlink(missing_ok=True)
     return rotated
+
+
+def _remove_oldest(path: Path) -> None:
+    for old in sorted(path.parent.glob(f"{path.name}.*"), reverse=True)[MAX_FILES - 1 :]:
+        old.unlink(missing_ok=True)

@@ -1,7 +1,8 @@
 """The kubelet's own HTTPS server: logs, exec, images. Only the API server may speak to it.
 
-Room kubelet; one thread a connection. TLS with a client certificate of this cluster's CA, whose
-common name must be the API server's: everybody else is refused at the handshake or with 403.
+Room kubelet; made by agent.py, one thread a connection. TLS with a client certificate of this
+cluster's CA, whose common name must be the API server's: everybody else is refused at the handshake
+or with 403. Errors are plain text, as a kubelet's are; the API server makes a Status of them.
 """
 
 from __future__ import annotations
@@ -12,23 +13,26 @@ import socket
 import ssl
 import threading
 from collections.abc import Callable, Iterator
+from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, NamedTuple
 from urllib.parse import parse_qs, unquote, urlsplit
 
-from kubelet import exec_stream, log_reader
-from kubelet.images import ImageError, ImageNotFound, ImageStore
-from kubelet.pod_status import latest
-from kubelet.pod_sync import PodSync
-from kubelet.runtime.errors import RuntimeFailure, SandboxNotFound
+from kubelet import log_reader
+from kubelet.container_config import ContainerConfigs
+from kubelet.http_body import RequestBody
+from kubelet.images import Image, ImageError, ImageNotFound, ImageStore
+from kubelet.log_follower import Exits, LogFollower
+from kubelet.pod_plan import container_statuses, newest
+from kubelet.runtime.errors import RuntimeFailure
 from kubelet.runtime.protocol import ContainerStatus, Runtime
 
 log = logging.getLogger("kubelet-server")
 Object = dict[str, Any]
 
 CALLER = "kube-apiserver-kubelet-client"
-CHUNK = 256 * 1024
+HANDSHAKE_S = 10.0
 
 
 class Refused(Exception):
@@ -39,44 +43,42 @@ class Refused(Exception):
         self.code = code
 
 
-class KubeletServer:
-    """Listens at once; `start` begins to answer."""
+class Rooms(NamedTuple):
+    """What the pages are made of. `find(namespace, name)` gives a Pod of this node; `loaded()` is
+    called when images have come."""
 
-    def __init__(
-        self,
-        host: str,
-        data_dir: str,
-        node_name: str,
-        *,
-        runtime: Runtime,
-        images: ImageStore,
-        sync: PodSync,
-        find: Callable[[str, str], Object | None],
-        pods: Callable[[], list[Object]],
-    ) -> None:
-        self.runtime, self.images, self.sync, self.find, self.pods = (
-            runtime,
-            images,
-            sync,
-            find,
-            pods,
-        )
-        self._server = _Server((host, 0), _Handler, self, _tls(data_dir, node_name))
+    runtime: Runtime
+    images: ImageStore
+    configs: ContainerConfigs
+    exits: Exits
+    find: Callable[[str, str], Object | None]
+    pods: Callable[[], list[Object]]
+    loaded: Callable[[], None]
+
+
+class KubeletServer:
+    """Listens on a free port at once; `start` begins to answer."""
+
+    def __init__(self, host: str, pki: Path, node_name: str, rooms: Rooms) -> None:
+        self._server = _Server((host, 0), rooms, _tls(pki, node_name))
         self.port: int = self._server.server_address[1]
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(60,), daemon=True)
+        self._thread = threading.Thread(
+            target=self._server.serve_forever, args=(60,), name="server", daemon=True
+        )
 
     def start(self) -> None:
         self._thread.start()
 
     def stop(self) -> None:
-        # serve_forever sleeps long; a listening socket that is shut down wakes it at once.
-        self._server.socket.shutdown(socket.SHUT_RDWR)
-        self._server.shutdown()
+        """Take no new connections; what is under way ends with the process."""
+        if self._thread.is_alive():
+            # serve_forever sleeps long; a listening socket that is shut down wakes it at once
+            self._server.socket.shutdown(socket.SHUT_RDWR)
+            self._server.shutdown()
         self._server.server_close()
 
 
-def _tls(data_dir: str, node_name: str) -> ssl.SSLContext:
-    pki = Path(data_dir) / "pki"
+def _tls(pki: Path, node_name: str) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.load_cert_chain(pki / f"kubelet-{node_name}.crt", pki / f"kubelet-{node_name}.key")
@@ -89,153 +91,172 @@ class _Server(ThreadingHTTPServer):
     daemon_threads = True
     request_queue_size = 128
 
-    def __init__(
-        self,
-        address: tuple[str, int],
-        handler: type[_Handler],
-        kubelet: KubeletServer,
-        tls: ssl.SSLContext,
-    ) -> None:
-        self.kubelet = kubelet
+    def __init__(self, address: tuple[str, int], rooms: Rooms, tls: ssl.SSLContext) -> None:
+        self.rooms = rooms
         self.tls = tls
-        super().__init__(address, handler)
+        super().__init__(address, _Handler)
+
+    def server_bind(self) -> None:
+        """Without the look-up of the host's name that http.server makes."""
+        socket.socket.bind(self.socket, self.server_address)
+        self.server_address = self.socket.getsockname()
 
     def get_request(self) -> tuple[Any, Any]:
-        """The handshake is done by the connection's own thread, at its first read."""
+        """The handshake is made by the connection's own thread."""
         sock, address = super().get_request()
+        sock.settimeout(HANDSHAKE_S)
         return self.tls.wrap_socket(sock, server_side=True, do_handshake_on_connect=False), address
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        log.debug("connection of %s ended early", client_address, exc_info=True)
+        log.debug("the connection of %s ended early", client_address, exc_info=True)
 
 
 class _Handler(BaseHTTPRequestHandler):
     server: _Server
+    connection: ssl.SSLSocket
     protocol_version = "HTTP/1.1"
-    timeout = None
     disable_nagle_algorithm = True
+
+    def setup(self) -> None:
+        super().setup()
+        self.connection.do_handshake()
+        self.connection.settimeout(None)
+
+    @property
+    def rooms(self) -> Rooms:
+        return self.server.rooms
 
     def log_message(self, format: str, *args: Any) -> None:
         log.debug(format, *args)
 
     def do_GET(self) -> None:
-        self._answer()
-
-    do_POST = do_DELETE = do_GET
-
-    def _answer(self) -> None:
+        self._is_streaming = False
         try:
             self._authorize()
             self._route()
-        except Refused as refused:
-            self._send(refused.code, {"message": str(refused)})
-        except (RuntimeFailure, ImageError, ValueError) as failure:
-            self._send(400, {"message": str(failure)})
         except (BrokenPipeError, ConnectionError, ssl.SSLError):
             self.close_connection = True  # the caller has gone
+        except Refused as refused:
+            self._refuse(refused.code, str(refused))
+        except ImageNotFound as failure:
+            self._refuse(HTTPStatus.NOT_FOUND, str(failure))
+        except (RuntimeFailure, ImageError, ValueError) as failure:
+            self._refuse(HTTPStatus.BAD_REQUEST, str(failure))
+        except OSError as failure:
+            log.warning("%s %s: %s", self.command, self.path, failure)
+            self._refuse(HTTPStatus.INTERNAL_SERVER_ERROR, str(failure))
+
+    do_POST = do_DELETE = do_GET
 
     def _authorize(self) -> None:
-        certificate = self.connection.getpeercert() or {}  # type: ignore[attr-defined]
-        names = {k: v for part in certificate.get("subject", ()) for k, v in part}
+        certificate = self.connection.getpeercert() or {}
+        subject: Any = certificate.get("subject", ())
+        names = {key: value for part in subject for key, value in part}
         if names.get("commonName") != CALLER:
-            raise Refused(
-                403, f"only the API server may speak to a kubelet, not {names.get('commonName')}"
-            )
+            name = names.get("commonName", "nobody")
+            raise Refused(403, f"only the API server may speak to a kubelet, not {name}")
 
     def _route(self) -> None:
         url = urlsplit(self.path)
-        parts = [unquote(part) for part in url.path.strip("/").split("/")]
         query = parse_qs(url.query, keep_blank_values=True)
-        match (self.command, parts):
+        last = {name: values[-1] for name, values in query.items()}
+        match (self.command, [unquote(part) for part in url.path.strip("/").split("/")]):
             case ("GET", ["healthz"]):
-                self._send_text(200, b"ok")
+                self._send(b"ok", "text/plain")
             case ("GET", ["pods"]):
-                self._send(
-                    200,
-                    {"kind": "PodList", "apiVersion": "v1", "items": self.server.kubelet.pods()},
-                )
+                pods = {"kind": "PodList", "apiVersion": "v1", "items": self.rooms.pods()}
+                self._send_json(pods)
             case ("GET", ["containerLogs", namespace, pod, container]):
-                self._logs(namespace, pod, container, {k: v[-1] for k, v in query.items()})
+                self._logs(namespace, pod, container, last)
             case ("GET" | "POST", ["exec", namespace, pod, container]):
-                _, status = self._container(namespace, pod, container)
-                exec_stream.serve(self, self.server.kubelet.runtime, status, query)
+                self._exec(namespace, pod, container, query)
+            case ("GET" | "POST", ["attach", *_]):
+                raise Refused(400, "attach is not supported in this version: see logs -f and exec")
             case ("GET", ["images"]):
-                self._send(
-                    200, {"images": [image_json(i) for i in self.server.kubelet.images.list()]}
-                )
+                self._send_images(self.rooms.images.list())
             case ("POST", ["images", "load"]):
-                body = _Body(self)
-                loaded = self.server.kubelet.images.load(body)
-                body.drain()
-                self._send(200, {"images": [image_json(i) for i in loaded]})
+                self._load_images(last.get("name"))
             case ("DELETE", ["images"]):
-                self._remove_image(query.get("reference", [""])[-1])
+                self.rooms.images.remove(last.get("reference", ""))
+                self._send_json({"removed": last.get("reference", "")})
             case _:
                 raise Refused(404, f"no such page: {url.path}")
 
-    # ---- the pages ----
+    # ---- containers ----
 
     def _container(
-        self, namespace: str, pod_name: str, container: str
+        self, namespace: str, pod_name: str, name: str
     ) -> tuple[Object, ContainerStatus | None]:
-        kubelet = self.server.kubelet
-        pod = kubelet.find(namespace, pod_name)
+        pod = self.rooms.find(namespace, pod_name)
         if pod is None:
-            raise Refused(404, f'pod "{pod_name}" not found on this node')
-        names = [
-            c["name"] for f in ("containers", "initContainers") for c in pod["spec"].get(f) or ()
-        ]
-        if container not in names:
-            raise Refused(400, f"container {container} is not valid for pod {pod_name}")
-        try:
-            return pod, latest(kubelet.runtime.list_containers(pod["metadata"]["uid"]), container)
-        except SandboxNotFound:
-            return pod, None
+            raise Refused(404, f'pod "{pod_name}" not found')
+        spec = pod["spec"]
+        if name not in [
+            c["name"] for f in ("containers", "initContainers") for c in spec.get(f) or ()
+        ]:
+            raise Refused(400, f"container {name} is not valid for pod {pod_name}")
+        return pod, newest(self.rooms.runtime.list_containers(pod["metadata"]["uid"]), name)
 
-    def _logs(self, namespace: str, pod_name: str, container: str, query: dict[str, str]) -> None:
-        pod, current = self._container(namespace, pod_name, container)
+    def _running(self, namespace: str, pod: str, name: str) -> ContainerStatus:
+        _, current = self._container(namespace, pod, name)
+        if current is None or current.state != "running":
+            raise Refused(400, f'container "{name}" in pod "{pod}" is not running')
+        return current
+
+    def _logs(self, namespace: str, pod_name: str, name: str, query: dict[str, str]) -> None:
+        pod, current = self._container(namespace, pod_name, name)
         options = log_reader.options_from(query)
-        statuses = (pod.get("status") or {}).get("containerStatuses") or []
-        known = next((s.get("restartCount", 0) for s in statuses if s["name"] == container), 0)
-        attempt = current.attempt if current is not None else known
-        path = self.server.kubelet.sync.log_file(pod, container, attempt)
+        attempt = _attempt(pod, name, current)
         if query.get("previous") in ("true", "1"):
-            path = self.server.kubelet.sync.log_file(pod, container, attempt - 1)
-            if attempt == 0 or not path.exists():
-                raise Refused(
-                    400,
-                    f'previous terminated container "{container}" in pod "{pod_name}" not found',
-                )
-        elif current is None and not path.exists():
-            raise Refused(
-                400,
-                f'container "{container}" in pod "{pod_name}" is waiting to start: '
-                "ContainerCreating",
-            )
-        self._stream(
-            log_reader.read_log(path, options, lambda: self._is_over(pod, container, attempt))
-        )
+            attempt -= 1
+        path = self.rooms.configs.log_file(pod, name, attempt)
+        if not path.exists() and (attempt < 0 or query.get("previous") in ("true", "1")):
+            message = f'previous terminated container "{name}" in pod "{pod_name}" not found'
+            raise Refused(400, message)
+        if not path.exists() and current is None:
+            raise Refused(400, _why_waiting(pod, pod_name, name))
+        if query.get("follow") in ("true", "1") and current and current.attempt == attempt:
+            with self._follower(path, current) as follower:
+                self._stream(log_reader.read_log(path, options, follower))
+        else:
+            self._stream(log_reader.read_log(path, options))
 
-    def _is_over(self, pod: Object, container: str, attempt: int) -> bool:
-        """Whether the attempt whose log is followed can write no more."""
+    def _follower(self, path: Path, current: ContainerStatus) -> LogFollower:
+        return LogFollower(
+            path.parent, current.id, lambda: self._is_over(current), self.rooms.exits,
+            self.connection.fileno(),
+        )  # fmt: skip
+
+    def _is_over(self, current: ContainerStatus) -> bool:
+        """Whether it can write no more."""
         try:
-            found = self.server.kubelet.runtime.list_containers(pod["metadata"]["uid"])
+            return self.rooms.runtime.container_status(current.id).state == "exited"
         except RuntimeFailure:
             return True
-        status = next((c for c in found if c.name == container and c.attempt == attempt), None)
-        return status is None or status.state == "exited"
 
-    def _remove_image(self, reference: str) -> None:
-        try:
-            self.server.kubelet.images.remove(reference)
-        except ImageNotFound as failure:
-            raise Refused(404, str(failure)) from failure
-        self._send(200, {"removed": reference})
+    def _exec(self, namespace: str, pod: str, name: str, query: dict[str, list[str]]) -> None:
+        from kubelet import exec_stream
+
+        current = self._running(namespace, pod, name)
+        exec_stream.serve(self, self.rooms.runtime, current, query)
+
+    # ---- images ----
+
+    def _load_images(self, name: str | None) -> None:
+        body = RequestBody(self.rfile, self.headers)
+        loaded = self.rooms.images.load(body, name=name)  # type: ignore[arg-type]
+        body.drain()
+        self.rooms.loaded()
+        self._send_images(loaded)
+
+    def _send_images(self, images: list[Image]) -> None:
+        self._send_json({"images": [image_json(image) for image in images]})
 
     # ---- answers ----
 
     def _stream(self, pieces: Iterator[bytes]) -> None:
-        self.send_response(200)
+        self._is_streaming = True
+        self.send_response(HTTPStatus.OK)
         self.send_header("Content-Type", "text/plain")
         self.send_header("Transfer-Encoding", "chunked")
         self.end_headers()
@@ -243,60 +264,44 @@ class _Handler(BaseHTTPRequestHandler):
             self.wfile.write(b"%x\r\n%s\r\n" % (len(piece), piece))
         self.wfile.write(b"0\r\n\r\n")
 
-    def _send(self, code: int, body: Object) -> None:
-        self._send_text(code, json.dumps(body).encode(), "application/json")
+    def _refuse(self, code: int, message: str) -> None:
+        self.close_connection = True  # a body may be left unread
+        if not self._is_streaming:
+            self._send(message.encode(), "text/plain; charset=utf-8", code)
 
-    def _send_text(self, code: int, body: bytes, kind: str = "text/plain") -> None:
-        if code >= 400:
-            self.close_connection = True  # a body may be left unread
-        self.send_response(code)
-        self.send_header("Content-Type", kind)
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
+    def _send_json(self, body: Object) -> None:
+        self._send(json.dumps(body).encode(), "application/json")
+
+    def _send(self, body: bytes, kind: str, code: int = 200) -> None:
+        """Head and body together: whoever reads once has both."""
+        lines = [f"HTTP/1.1 {code} {HTTPStatus(code).phrase}", f"Content-Type: {kind}"]
+        lines += [f"Content-Length: {len(body)}"]
+        lines += ["Connection: close"] if self.close_connection else []
+        self.wfile.write("\r\n".join([*lines, "", ""]).encode("latin-1") + body)
 
 
-def image_json(image: Any) -> Object:
-    return {"id": image.id, "references": list(image.references), "sizeBytes": image.size_bytes}
+def _attempt(pod: Object, name: str, current: ContainerStatus | None) -> int:
+    """The newest attempt: as the runtime knows, else as the status says."""
+    if current is not None:
+        return current.attempt
+    status = container_statuses(pod.get("status") or {}).get(name) or {}
+    return int(status.get("restartCount", 0))
 
 
-class _Body:
-    """A request's body as a file: with a length, or in chunks (RFC 9112)."""
+def _why_waiting(pod: Object, pod_name: str, name: str) -> str:
+    status = container_statuses(pod.get("status") or {}).get(name) or {}
+    waiting = (status.get("state") or {}).get("waiting") or {}
+    reason = waiting.get("reason") or "ContainerCreating"
+    message = f'container "{name}" in pod "{pod_name}" is waiting to start: '
+    if reason in ("ErrImagePull", "ImagePullBackOff"):
+        return message + "trying and failing to pull image"
+    return message + str(reason if not waiting.get("message") else waiting["message"])
 
-    def __init__(self, handler: BaseHTTPRequestHandler) -> None:
-        self._file: BinaryIO = handler.rfile  # type: ignore[assignment]
-        self._chunked = "chunked" in (handler.headers.get("Transfer-Encoding") or "")
-        self._left = 0 if self._chunked else int(handler.headers.get("Content-Length") or 0)
-        self._is_done = not self._chunked and self._left == 0
 
-    def read(self, size: int = -1) -> bytes:
-        """Up to `size` bytes, b"" at the end; all of it with -1."""
-        if size < 0:
-            return b"".join(iter(lambda: self.read(CHUNK), b""))
-        pieces = []
-        while size > 0 and not self._is_done:
-            if self._left == 0 and not self._next_chunk():
-                break
-            piece = self._file.read(min(size, self._left))
-            if not piece:
-                raise ValueError("the body ended early")
-            pieces.append(piece)
-            size -= len(piece)
-            self._left -= len(piece)
-            if self._left == 0 and not self._chunked:
-                self._is_done = True
-            elif self._left == 0:
-                self._file.readline()
-        return b"".join(pieces)
-
-    def _next_chunk(self) -> bool:
-        self._left = int(self._file.readline(128).split(b";")[0], 16)
-        if self._left == 0:
-            self._is_done = True
-            self._file.readline()
-        return not self._is_done
-
-    def drain(self) -> None:
-        """Read what is left, so that the next request begins at its beginning."""
-        while self.read(CHUNK):
-            pass
+def image_json(image: Image) -> Object:
+    return {
+        "id": image.id,
+        "references": list(image.references),
+        "repoDigests": list(image.repo_digests),
+        "sizeBytes": image.size_bytes,
+    }

@@ -12,11 +12,10 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from kubelet.network import PodNetwork
-from kubelet.runtime import syscalls
 from kubelet.runtime.client import PodiumRuntime
 from kubelet.runtime.errors import RuntimeFailure
 from kubelet.runtime.leftovers import remove_everything
-from kubelet.volumes import mounts_below
+from kubelet.volumes import unmount_below
 
 log = logging.getLogger("teardown")
 
@@ -43,7 +42,6 @@ def tear_down(
     remove_everything(f"{node_dir}/runtime", cgroup_root)
     network.remove()
     pods = Path(node_dir) / "pods"
-    for point in sorted(mounts_below(str(pods)), reverse=True):
-        syscalls.umount(point, syscalls.MNT_DETACH)
     if pods.exists():
+        unmount_below(str(pods))
         shutil.rmtree(pods)

@@ -1,13 +1,14 @@
 """Users and groups by name, read from an image's own /etc/passwd and /etc/group.
 
-Room kubelet, called by pod_sync.py. The files are looked for from the topmost layer down, and read
-without following links out of the layer.
+Room kubelet; called by container_config.py. The files are looked for from the topmost layer down,
+and read without following links out of the layer.
 """
 
 from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from kubelet.runtime import syscalls
 
@@ -16,10 +17,18 @@ class UnknownUser(Exception):
     """The image has no such user or group: CreateContainerConfigError."""
 
 
-def resolve_user(
-    user: int | str, group: int | str | None, layers: Sequence[str]
-) -> tuple[int, int, list[int]]:
-    """(uid, gid, supplementary gids); raises UnknownUser."""
+@dataclass(frozen=True)
+class User:
+    """`groups` are the supplementary ones."""
+
+    uid: int
+    gid: int
+    groups: list[int]
+    home: str
+
+
+def resolve_user(user: int | str, group: int | str | None, layers: Sequence[str]) -> User:
+    """By number or name; without a group the user's own. Raises UnknownUser."""
     passwd, groups = _table("etc/passwd", layers), _table("etc/group", layers)
     if isinstance(user, int):
         row = next((r for r in passwd if len(r) > 3 and r[2] == str(user)), None)
@@ -32,7 +41,8 @@ def resolve_user(
     gid = _gid(group, groups) if group is not None else int(row[3]) if row else 0
     name = row[0] if row else ""
     extra = [int(r[2]) for r in groups if len(r) > 3 and name and name in r[3].split(",")]
-    return uid, gid, extra
+    home = row[5] if row and len(row) > 5 else ""
+    return User(uid, gid, extra, home or ("/root" if uid == 0 else "/"))
 
 
 def _gid(group: int | str, groups: list[list[str]]) -> int:

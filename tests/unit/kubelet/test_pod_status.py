@@ -1,4 +1,4 @@
-"""A Pod's status, from what the runtime has."""
+"""A Pod's status: phases, container states, conditions."""
 
 from __future__ import annotations
 
@@ -10,136 +10,162 @@ from kubelet import pod_status
 from kubelet.pod_status import Observed
 from kubelet.runtime.protocol import ContainerStatus
 from podium.api import meta
+from tests.unit.kubelet.containers import NODE, a_container, a_kubelet_pod, a_status, an_exit
 
-NOW = "2026-11-24T03:00:00Z"
-
-
-def a_pod(
-    *, restart: str = "Always", inits: int = 0, mains: int = 1, **more: Any
-) -> dict[str, Any]:
-    spec = {
-        "restartPolicy": restart,
-        "containers": [{"name": f"c{i}", "image": "host"} for i in range(mains)],
-        "initContainers": [{"name": f"i{i}", "image": "host"} for i in range(inits)],
-    }
-    return {"metadata": {"name": "web", "namespace": "default", "uid": "u"}, "spec": spec, **more}
+Object = dict[str, Any]
+NOW = "2026-11-24T02:00:00Z"
 
 
-def a_container(name: str = "c0", state: str = "running", **more: Any) -> ContainerStatus:
-    fields: dict[str, Any] = {
-        "id": f"{name}-{more.get('attempt', 0)}",
-        "sandbox_id": "u",
-        "name": name,
-        "attempt": 0,
-        "state": state,
-        "pid": 7 if state == "running" else 0,
-        "created_at": 1.0,
-        "started_at": 2.0,
-        "finished_at": 3.0 if state == "exited" else 0.0,
-        "exit_code": 0,
-        "reason": "Completed" if state == "exited" else "",
-        "message": "",
-        "log_path": "",
-        "labels": {},
-    }
-    return ContainerStatus(**fields | more)
+def status_of(
+    pod: Object, *containers: ContainerStatus, old: Object | None = None, **observed: Any
+) -> Object:
+    words: dict[str, Any] = {"has_sandbox": True, "pod_ip": "10.0.0.9"} | observed
+    return pod_status.compute(pod, old or {}, Observed(containers, **words), NODE, NOW)
 
 
-def status(pod: dict[str, Any], *containers: ContainerStatus, **observed: Any) -> dict[str, Any]:
-    seen = Observed(containers=containers, has_sandbox=True, pod_ip="10.1.1.2", **observed)
-    return pod_status.compute(pod, seen, {"status": {}}, NOW)
+def main(status: Object) -> Object:
+    found: Object = status["containerStatuses"][0]
+    return found
 
 
-def is_true(found: dict[str, Any], condition: str) -> bool:
-    return (meta.condition({"status": found}, condition) or {}).get("status") == "True"
+def condition(status: Object, type_: str) -> tuple[str, str]:
+    found = meta.condition({"status": status}, type_) or {}
+    return found["status"], found.get("reason", "")
 
 
-def test_a_pod_whose_containers_run_is_running_and_ready() -> None:
-    found = status(a_pod(mains=2), a_container("c0"), a_container("c1"))
-    assert found["phase"] == "Running"
-    assert is_true(found, "Ready")
-    assert found["podIP"] == "10.1.1.2"
-    assert found["containerStatuses"][0]["state"] == {
-        "running": {"startedAt": "1970-01-01T00:00:02Z"}
-    }
+def test_a_running_pod_without_probes_is_ready() -> None:
+    status = status_of(a_kubelet_pod(), a_status())
+    assert (status["phase"], status["podIP"], status["hostIP"]) == (
+        "Running",
+        "10.0.0.9",
+        "192.0.2.7",
+    )
+    assert condition(status, "Ready") == condition(status, "ContainersReady") == ("True", "")
+    shown = main(status)
+    assert (shown["ready"], shown["started"], shown["restartCount"]) == (True, True, 0)
+    assert shown["state"] == {"running": {"startedAt": "1970-01-01T00:01:40Z"}}
+    assert shown["containerID"] == "podium://main-0"
 
 
-def test_a_pod_that_has_nothing_yet_is_pending_and_says_what_it_waits_for() -> None:
-    found = status(a_pod(inits=1))
-    assert found["phase"] == "Pending"
-    assert not is_true(found, "Initialized")
-    (main,) = found["containerStatuses"]
-    assert main["state"] == {"waiting": {"reason": "PodInitializing"}}
-    ready = meta.condition({"status": found}, "Ready")
-    assert ready is not None
-    assert ready["message"] == "containers with unready status: [c0]"
+def test_a_pod_that_has_not_begun_is_pending_and_creating() -> None:
+    status = status_of(a_kubelet_pod(), has_sandbox=False, pod_ip="")
+    assert status["phase"] == "Pending"
+    assert main(status)["state"] == {"waiting": {"reason": "ContainerCreating"}}
+    assert condition(status, "PodReadyToStartContainers") == ("False", "")
+    assert "podIP" not in status
 
 
 @pytest.mark.parametrize(
-    ("restart", "code", "phase"),
+    ("policy", "codes", "phase"),
     [
-        ("Never", 0, "Succeeded"),
-        ("Never", 1, "Failed"),
-        ("OnFailure", 0, "Succeeded"),
-        ("OnFailure", 1, "Running"),
-        ("Always", 0, "Running"),
+        ("Always", (0, 1), "Running"),
+        ("OnFailure", (0, 0), "Succeeded"),
+        ("OnFailure", (0, 1), "Running"),
+        ("Never", (0, 0), "Succeeded"),
+        ("Never", (0, 1), "Failed"),
     ],
 )
-def test_the_phase_after_the_end_follows_from_the_restart_policy(
-    restart: str, code: int, phase: str
-) -> None:
-    found = status(a_pod(restart=restart), a_container(state="exited", exit_code=code))
-    assert found["phase"] == phase
+def test_the_phase_of_what_has_ended(policy: str, codes: tuple[int, int], phase: str) -> None:
+    pod = a_kubelet_pod(a_container("a"), a_container("b"), restartPolicy=policy)
+    ended = [an_exit(code, name) for code, name in zip(codes, "ab", strict=True)]
+    assert status_of(pod, *ended)["phase"] == phase
 
 
-def test_a_failed_init_container_fails_a_pod_that_never_restarts() -> None:
-    ended = a_container("i0", "exited", exit_code=2, reason="Error")
-    assert status(a_pod(restart="Never", inits=1), ended)["phase"] == "Failed"
-    assert status(a_pod(restart="Always", inits=1), ended)["phase"] == "Pending"
+def test_a_pod_with_one_container_that_never_started_is_pending() -> None:
+    pod = a_kubelet_pod(a_container("a"), a_container("b"))
+    status = status_of(pod, a_status("a"), waiting={"b": ("ImagePullBackOff", "no such image")})
+    assert status["phase"] == "Pending"
+    assert condition(status, "Ready") == ("False", "ContainersNotReady")
 
 
-def test_init_containers_that_are_done_are_ready() -> None:
-    found = status(a_pod(inits=1), a_container("i0", "exited"), a_container("c0"))
-    assert is_true(found, "Initialized")
-    assert found["initContainerStatuses"][0]["ready"] is True
+def test_a_crash_loop_shows_why_and_what_was_before() -> None:
+    waiting = {"main": ("CrashLoopBackOff", "back-off 10s")}
+    shown = main(status_of(a_kubelet_pod(), an_exit(3, attempt=1), waiting=waiting))
+    assert shown["state"] == {"waiting": {"reason": "CrashLoopBackOff", "message": "back-off 10s"}}
+    assert shown["lastState"]["terminated"]["exitCode"] == 3
+    assert (shown["restartCount"], shown["ready"]) == (1, False)
 
 
-def test_a_restarted_container_remembers_its_last_end() -> None:
-    first = a_container(state="exited", exit_code=3, reason="Error")
-    found = status(a_pod(), first, a_container(attempt=1))
-    (main,) = found["containerStatuses"]
-    assert main["restartCount"] == 1
-    assert main["lastState"]["terminated"]["exitCode"] == 3
-    assert "running" in main["state"]
+def test_a_restarted_container_remembers_the_one_before() -> None:
+    killed = an_exit(137, reason="OOMKilled")
+    status = status_of(a_kubelet_pod(), killed, a_status(attempt=1))
+    last = main(status)["lastState"]["terminated"]
+    assert (last["reason"], last["exitCode"]) == ("OOMKilled", 137)
+    assert status["phase"] == "Running"
 
 
-def test_a_container_in_back_off_waits_and_shows_its_last_end() -> None:
-    waiting = {"c0": ("CrashLoopBackOff", "back-off 10s")}
-    found = status(a_pod(), a_container(state="exited", exit_code=1), waiting=waiting)
-    (main,) = found["containerStatuses"]
-    assert main["state"]["waiting"] == {"reason": "CrashLoopBackOff", "message": "back-off 10s"}
-    assert main["lastState"]["terminated"]["exitCode"] == 1
-    assert found["phase"] == "Running"
+def test_what_an_ended_container_left_as_a_message_is_shown() -> None:
+    pod = a_kubelet_pod(restartPolicy="Never")
+    shown = main(status_of(pod, an_exit(1), messages={"main-0": "disk is full"}))
+    assert shown["state"]["terminated"]["message"] == "disk is full"
 
 
-def test_after_a_lost_sandbox_the_old_record_says_what_ran() -> None:
-    old = status(a_pod(), a_container(attempt=2))
-    found = pod_status.compute(a_pod(status=old), Observed(), {"status": {}}, NOW)
-    assert found["containerStatuses"][0]["restartCount"] == 2
-    assert not is_true(found, "Ready")
+def test_init_containers_hold_the_others_back() -> None:
+    pod = a_kubelet_pod(inits=(a_container("init"),))
+    status = status_of(pod, a_status("init"))
+    assert status["phase"] == "Pending"
+    assert main(status)["state"] == {"waiting": {"reason": "PodInitializing"}}
+    assert condition(status, "Initialized") == ("False", "ContainersNotInitialized")
+    done = status_of(pod, an_exit(0, "init"), a_status())
+    assert condition(done, "Initialized") == ("True", "")
+    assert done["initContainerStatuses"][0]["ready"] is True
 
 
-def test_a_second_look_at_the_same_thing_changes_nothing() -> None:
-    first = status(a_pod(), a_container())
-    again = pod_status.compute(
-        a_pod(status=first),
-        Observed(containers=[a_container()], has_sandbox=True, pod_ip="10.1.1.2"),
-        {"status": {}},
-        "2026-11-24T09:00:00Z",
+def test_an_init_container_that_failed_for_good_fails_the_pod() -> None:
+    pod = a_kubelet_pod(inits=(a_container("init"),), restartPolicy="Never")
+    assert status_of(pod, an_exit(1, "init"), is_ended=True)["phase"] == "Failed"
+
+
+def test_a_deleted_pod_ends_as_succeeded_or_failed() -> None:
+    assert status_of(a_kubelet_pod(), an_exit(0), is_ended=True)["phase"] == "Succeeded"
+    status = status_of(a_kubelet_pod(), an_exit(143), is_ended=True, has_sandbox=False)
+    assert status["phase"] == "Failed"
+    assert condition(status, "Ready") == ("False", "PodFailed")
+
+
+def test_a_container_that_vanished_keeps_its_count_and_says_so() -> None:
+    pod = a_kubelet_pod()
+    old = status_of(pod, a_status(attempt=2))
+    shown = main(status_of(pod, old=old, has_sandbox=False))
+    assert shown["state"] == {"waiting": {"reason": "ContainerCreating"}}
+    assert shown["lastState"]["terminated"]["reason"] == "ContainerStatusUnknown"
+    assert shown["restartCount"] == 2
+    again = main(status_of(pod, a_status(attempt=3), old=old | {"containerStatuses": [shown]}))
+    assert again["restartCount"] == 3
+    assert again["lastState"]["terminated"]["exitCode"] == 137
+
+
+def test_a_second_look_changes_nothing() -> None:
+    pod = a_kubelet_pod(a_container("a"), a_container("b"), inits=(a_container("i"),))
+    containers = (an_exit(0, "i"), a_status("a"), an_exit(1, "b"))
+    first = status_of(pod, *containers)
+    later = pod_status.compute(
+        pod, first, Observed(containers, True, "10.0.0.9"), NODE, "2027-01-01T00:00:00Z"
     )
-    assert not pod_status.differs(again, first)
+    assert later == first
 
 
-def test_a_pod_that_has_ended_stays_ended() -> None:
-    old = {"phase": "Succeeded"}
-    assert status(a_pod(status=old, restart="Never"), a_container())["phase"] == "Succeeded"
+def test_conditions_that_others_wrote_stay() -> None:
+    old = {"conditions": [{"type": "example.com/ok", "status": "True"}]}
+    assert condition(status_of(a_kubelet_pod(), a_status(), old=old), "example.com/ok")[0] == "True"
+
+
+def test_a_readiness_gate_holds_back_ready_alone() -> None:
+    pod = a_kubelet_pod(readinessGates=[{"conditionType": "example.com/ok"}])
+    status = status_of(pod, a_status())
+    assert condition(status, "ContainersReady") == ("True", "")
+    assert condition(status, "Ready") == ("False", "ReadinessGatesNotReady")
+
+
+def test_an_ended_pod_never_comes_back() -> None:
+    old = {"phase": "Failed", "reason": "DeadlineExceeded", "message": "too long"}
+    status = status_of(a_kubelet_pod(), a_status(), old=old)
+    assert (status["phase"], status["reason"]) == ("Failed", "DeadlineExceeded")
+
+
+def test_a_container_that_came_back_after_a_reboot_remembers_the_one_before() -> None:
+    old = status_of(a_kubelet_pod(), a_status())
+    shown = main(status_of(a_kubelet_pod(), a_status(attempt=1), old=old))
+    assert shown["lastState"]["terminated"]["reason"] == "ContainerStatusUnknown"
+    assert "finishedAt" not in shown["lastState"]["terminated"]
+    assert shown["restartCount"] == 1

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from kubelet.user_lookup import UnknownUser, resolve_user
+from kubelet.user_lookup import UnknownUser, User, resolve_user
 
 
 @pytest.fixture
 def layers(tmp_path: Path) -> list[str]:
-    for name, passwd in (("low", "web:x:1:1::/:\n"), ("high", "web:x:1000:1000::/:\n")):
+    for name, passwd in (("low", "web:x:1:1::/:\n"), ("high", "web:x:1000:1000::/home/web:\n")):
         (tmp_path / name / "etc").mkdir(parents=True)
         (tmp_path / name / "etc" / "passwd").write_text(passwd)
     (tmp_path / "high" / "etc" / "group").write_text("web:x:1000:\nstaff:x:50:web\n")
@@ -19,13 +19,13 @@ def layers(tmp_path: Path) -> list[str]:
 
 
 def test_the_topmost_layer_counts_and_brings_the_groups(layers: list[str]) -> None:
-    assert resolve_user("web", None, layers) == (1000, 1000, [50])
-    assert resolve_user("web", "staff", layers) == (1000, 50, [50])
+    assert resolve_user("web", None, layers) == User(1000, 1000, [50], "/home/web")
+    assert resolve_user("web", "staff", layers) == User(1000, 50, [50], "/home/web")
 
 
 def test_a_number_needs_no_entry(layers: list[str]) -> None:
-    assert resolve_user(4242, None, layers) == (4242, 0, [])
-    assert resolve_user(1000, None, layers) == (1000, 1000, [50])
+    assert resolve_user(4242, None, layers) == User(4242, 0, [], "/")
+    assert resolve_user(1000, None, layers) == User(1000, 1000, [50], "/home/web")
 
 
 def test_an_unknown_name_is_an_error(layers: list[str]) -> None:

@@ -10,11 +10,9 @@ from typing import Any
 
 import pytest
 
-from kubelet.volumes import VolumeError, Volumes, mounts_below
-
-pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="mounts tmpfs: needs root")
-
-NODE: dict[str, Any] = {"status": {}}
+from kubelet.environment import Surroundings
+from kubelet.volumes import VolumeError, Volumes
+from tests.unit.kubelet.containers import NODE
 
 
 class Node:
@@ -22,7 +20,8 @@ class Node:
 
     def __init__(self, path: Path) -> None:
         self.objects: dict[tuple[str, str], dict[str, Any]] = {}
-        self.volumes = Volumes(str(path), lambda kind, _, name: self.objects.get((kind, name)))
+        self.around = Surroundings("", NODE, lambda kind, _, name: self.objects.get((kind, name)))
+        self.volumes = Volumes(str(path), self.around.fetch)
 
     def put(self, kind: str, name: str, **data: str) -> None:
         if kind == "secrets":
@@ -31,7 +30,7 @@ class Node:
         self.objects[kind, name] = {"kind": titles[kind], "data": data}
 
     def prepare(self, volume: dict[str, Any], **spec: Any) -> Path:
-        return Path(self.volumes.prepare(a_pod(volume, **spec), NODE)["v"])
+        return Path(self.volumes.prepare(a_pod(volume, **spec), self.around)["v"])
 
 
 def a_pod(volume: dict[str, Any], **spec: Any) -> dict[str, Any]:
@@ -46,7 +45,7 @@ def node(tmp_path: Path) -> Iterator[Node]:
     node = Node(tmp_path)
     yield node
     node.volumes.clean_up("u")
-    assert mounts_below(str(tmp_path)) == []
+    assert str(tmp_path) not in Path("/proc/self/mountinfo").read_text()
     assert node.volumes.pods() == []
 
 
@@ -115,22 +114,26 @@ def test_a_sub_path_cannot_lead_out_of_its_volume(node: Node) -> None:
     mount = pod["spec"]["containers"][0]["volumeMounts"][0]
     mount["subPath"] = "trap/deeper"
     container = pod["spec"]["containers"][0]
-    with pytest.raises(VolumeError, match="failed to prepare subPath trap/deeper"):
-        node.volumes.mounts(pod, container, {"v": str(path)})
+    with pytest.raises(VolumeError, match=r"failed to prepare subPath .*trap/deeper"):
+        node.volumes.mounts(pod, container, {"v": str(path)}, {})
     (path / "etc").mkdir()  # now the link leads somewhere, inside
-    (found,) = node.volumes.mounts(pod, container, {"v": str(path)})
+    (found,) = node.volumes.mounts(pod, container, {"v": str(path)}, {})
     Path(found.source, "file").touch()
     assert (path / "etc" / "deeper" / "file").exists()
     assert not Path("/etc/deeper").exists()
 
 
-@pytest.mark.parametrize("kind", ["Directory", "Socket", "BlockDevice"])
-def test_a_host_path_is_checked_for_its_type(node: Node, tmp_path: Path, kind: str) -> None:
-    file = tmp_path / "file"
-    file.touch()
-    with pytest.raises(VolumeError, match=f"is not a {kind}"):
-        node.prepare({"hostPath": {"path": str(file), "type": kind}})
-    assert node.prepare({"hostPath": {"path": str(file), "type": "File"}}) == file
+def test_a_sub_path_is_looked_up_again_for_the_next_container(node: Node) -> None:
+    path = node.prepare({"emptyDir": {}})
+    pod = a_pod({"emptyDir": {}})
+    container = pod["spec"]["containers"][0]
+    container["volumeMounts"][0]["subPathExpr"] = "$(WHO)/config"
+    (path / "web").mkdir()
+    for text in ("old", "new"):
+        (path / "web" / "fresh").write_text(text)
+        (path / "web" / "fresh").rename(path / "web" / "config")
+        (found,) = node.volumes.mounts(pod, container, {"v": str(path)}, {"WHO": "web"})
+        assert Path(found.source).read_text() == text
 
 
 def test_the_downward_api_writes_files(node: Node) -> None:

@@ -1,0 +1,99 @@
+"""Whether a Pod that is bound here fits here: the node's last word after the scheduler's.
+
+Room kubelet; called by pod_sync.py before a Pod's first start. Two schedulers, or somebody who sets
+nodeName by hand, can bind more than there is; such a Pod fails with Kubernetes' reasons.
+Source: kubelet `pkg/kubelet/lifecycle/predicate.go`.
+"""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass
+from typing import Any
+
+from kubelet.resources import pod_request
+from podium.api import quantity
+
+Object = dict[str, Any]
+
+RESOURCES = ("pods", "cpu", "memory")  # in the order in which Kubernetes compares them
+
+
+@dataclass(frozen=True)
+class Rejection:
+    """`reason` and `message` of the failed Pod's status."""
+
+    reason: str
+    message: str
+
+
+class Admission:
+    """Sums up what the admitted Pods request. Thread-safe; a Pod is counted once."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._requests: dict[str, dict[str, int]] = {}
+        self._used = dict.fromkeys(RESOURCES, 0)
+
+    def admit(self, pod: Object, node: Object) -> Rejection | None:
+        """Count the Pod and give None, or say why it cannot run here."""
+        spec, labels = pod["spec"], node["metadata"].get("labels") or {}
+        if ((spec.get("os") or {}).get("name") or "linux") != "linux":
+            return Rejection(
+                "PodOSNotSupported",
+                "Failed to admit pod as the OS field doesn't match node OS",
+            )
+        if any(labels.get(k) != v for k, v in (spec.get("nodeSelector") or {}).items()):
+            return Rejection(
+                "NodeAffinity",
+                "Pod was rejected: Predicate NodeAffinity failed: node(s) didn't match Pod's node "
+                "affinity/selector",
+            )
+        with self._lock:
+            uid = pod["metadata"]["uid"]
+            if uid in self._requests:
+                return None
+            wanted = _requests(pod)
+            rejection = self._over(wanted, (node.get("status") or {}).get("allocatable") or {})
+            if rejection is None:
+                self._count(uid, wanted)
+            return rejection
+
+    def count(self, pod: Object) -> None:
+        """A Pod that runs already: it was admitted by a life before this one."""
+        with self._lock:
+            if pod["metadata"]["uid"] not in self._requests:
+                self._count(pod["metadata"]["uid"], _requests(pod))
+
+    def release(self, uid: str) -> None:
+        """It has ended. Safe to repeat."""
+        with self._lock:
+            for name, amount in self._requests.pop(uid, {}).items():
+                self._used[name] -= amount
+
+    def _count(self, uid: str, wanted: dict[str, int]) -> None:
+        self._requests[uid] = wanted
+        for name, amount in wanted.items():
+            self._used[name] += amount
+
+    def _over(self, wanted: dict[str, int], allocatable: Object) -> Rejection | None:
+        for name in RESOURCES:
+            if name not in allocatable or not wanted[name]:
+                continue
+            capacity = _allocatable(name, allocatable)
+            if self._used[name] + wanted[name] > capacity:
+                return Rejection(
+                    f"OutOf{name}",
+                    f"Pod was rejected: Node didn't have enough resource: {name}, requested: "
+                    f"{wanted[name]}, used: {self._used[name]}, capacity: {capacity}",
+                )
+        return None
+
+
+def _requests(pod: Object) -> dict[str, int]:
+    return {"pods": 1, "cpu": pod_request(pod, "cpu"), "memory": pod_request(pod, "memory")}
+
+
+def _allocatable(name: str, allocatable: Object) -> int:
+    value = allocatable[name]
+    return quantity.cpu_millicores(value) if name == "cpu" else quantity.memory_bytes(value)

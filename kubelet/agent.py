@@ -1,0 +1,227 @@
+"""A running kubelet: its parts, what wakes them, and their end.
+
+Room kubelet; started by __main__.py in a process of its own. What wakes a Pod: the watch on the
+node's Pods, the runtime's events, the objects a Pod refers to, a back-off that ends. What is due by
+the clock (heartbeats, log rotation, a look for leftovers) APScheduler runs.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+from pathlib import Path
+from typing import Any
+
+from kubelet.container_config import ContainerConfigs
+from kubelet.image_puller import ImagePuller
+from kubelet.images import ImageStore
+from kubelet.log_follower import Exits
+from kubelet.machine import host_address
+from kubelet.network import PodNetwork
+from kubelet.node_status import RENEW_EVERY_S, NodeReporter
+from kubelet.object_watch import ObjectWatch
+from kubelet.pod_sync import PodSync
+from kubelet.runtime.client import PodiumRuntime
+from kubelet.server import KubeletServer, Rooms
+from kubelet.volumes import Volumes
+from podium.client.config import load_kubeconfig
+from podium.client.errors import ClientError
+from podium.client.event_recorder import EventRecorder
+from podium.client.http import Client
+from podium.client.informer import InformerFactory
+from podium.client.reconcile_loop import ReconcileLoop
+
+Object = dict[str, Any]
+log = logging.getLogger("kubelet")
+
+WORKERS = 8
+RETRY_FIRST_S, RETRY_LAST_S = 0.02, 1.0
+HOUSEKEEPING_S = 60
+
+
+class Kubelet:
+    """`config` is cluster.json, `node` its entry for this node."""
+
+    def __init__(self, data_dir: Path, config: Object, node: Object) -> None:
+        name, node_dir = node["name"], str(node_dir_of(data_dir, node))
+        pki = data_dir / "pki"
+        os.makedirs(node_dir, mode=0o700, exist_ok=True)
+        self._stopping = threading.Event()
+        self._client = Client(
+            load_kubeconfig(pki / f"node-{name}.kubeconfig"), user_agent="kubelet"
+        )
+        self._informers = InformerFactory(self._client)
+        self._pods = self._informers.informer("pods", field_selector=f"spec.nodeName={name}")
+        self._pods.add_index("uid", lambda pod: [pod["metadata"]["uid"]])
+        self._nodes = self._informers.informer("nodes", field_selector=f"metadata.name={name}")
+        self._recorder = EventRecorder(self._client, "kubelet", host=name)
+        self._network = network_of(data_dir, config, node)
+        self._runtime = PodiumRuntime(f"{node_dir}/runtime", node["cgroupRoot"])
+        self._images = ImageStore(f"{node_dir}/images")
+        self._exits = Exits()
+        host = host_address(config["host"])
+        self._reporter = NodeReporter(
+            self._client,
+            name,
+            pod_cidr=node["podCIDR"],
+            node_dir=node_dir,
+            host=host,
+            images=self._shown_images,
+        )
+        self._objects = ObjectWatch(self._client, self._wake)
+        self._puller = ImagePuller(self._images, self._recorder)
+        volumes = Volumes(node_dir, self._objects.get)
+        configs = ContainerConfigs(node_dir, volumes)
+        self._sync = PodSync(
+            client=self._client, runtime=self._runtime, network=self._network,
+            recorder=self._recorder, puller=self._puller, volumes=volumes, configs=configs,
+            objects=self._objects, node=self._reporter.node, find=self._find, requeue=self._wake,
+        )  # fmt: skip
+        self._loop = ReconcileLoop("pod-sync", self._sync.reconcile, workers=WORKERS)
+        self._node_loop = ReconcileLoop("node-status", self._reporter.reconcile)
+        self._server = KubeletServer(host, pki, name, Rooms(
+            self._runtime, self._images, configs, self._exits, self._find_by_name,
+            self._pods.list, self._images_came,
+        ))  # fmt: skip
+
+    # ---- what the parts ask of each other ----
+
+    def _wake(self, uid: str) -> None:
+        self._loop.add(uid)
+
+    def _find(self, uid: str) -> Object | None:
+        found = self._pods.by_index("uid", uid)
+        return found[0] if found else None
+
+    def _find_by_name(self, namespace: str, name: str) -> Object | None:
+        return self._pods.get(f"{namespace}/{name}")
+
+    def _shown_images(self) -> list[Object]:
+        return [
+            {"names": [*image.repo_digests, *image.references], "sizeBytes": image.size_bytes}
+            for image in self._images.list()
+        ]
+
+    def _images_came(self) -> None:
+        for uid in self._puller.waiting_pods():
+            self._wake(uid)
+        self._node_loop.add(self._reporter.name)
+
+    # ---- life ----
+
+    def stop(self) -> None:
+        """Have `run` end; containers live on. Safe from a signal handler."""
+        self._stopping.set()
+
+    def run(self) -> None:
+        """Until `stop`."""
+        self._server.start()
+        threading.Thread(target=self._begin, name="begin", daemon=True).start()
+        if self._register():
+            clock = self._start_clock()
+            say_ready()
+            self._stopping.wait()
+            clock.shutdown(wait=False)
+        for part in (self._loop, self._node_loop, self._informers, self._server, self._recorder):
+            part.stop()
+        self._objects.close()
+        self._runtime.close()
+        self._client.close()
+
+    def _register(self) -> bool:
+        """Again and again while the API server is not there; False when we are to stop."""
+        self._network.ensure_bridge()
+        pause_s = RETRY_FIRST_S
+        while not self._stopping.is_set():
+            try:
+                self._reporter.register(self._server.port)
+            except ClientError as failure:
+                log.info("not registered yet: %s", failure)
+                self._stopping.wait(pause_s)
+                pause_s = min(pause_s * 1.5, RETRY_LAST_S)
+            else:
+                self._nodes.add_handler(
+                    on_add=self._heard, on_update=lambda _, new: self._heard(new)
+                )
+                self._node_loop.start()
+                return True
+        return False
+
+    def _heard(self, node: Object) -> None:
+        self._reporter.heard(node)
+        self._node_loop.add(self._reporter.name)
+
+    def _begin(self) -> None:
+        """Follow Pods and containers. Nothing is reconciled before the Pods are known: everything
+        here would look like an orphan."""
+
+        def changed(pod: Object) -> None:
+            self._wake(pod["metadata"]["uid"])
+
+        self._pods.add_handler(changed, lambda _, new: changed(new), changed)
+        threading.Thread(target=self._follow_runtime, name="runtime-events", daemon=True).start()
+        self._informers.start()
+        if self._pods.wait_synced():
+            self._sync.count_running(self._pods.list())
+            for uid in self._sync.known():
+                self._wake(uid)
+            self._loop.start()
+
+    def _follow_runtime(self) -> None:
+        for event in self._runtime.events():
+            if event.kind == "container_exited":
+                self._exits.tell(event.container_id)
+            self._wake(event.sandbox_id)
+
+    # ---- what is due by the clock ----
+
+    def _start_clock(self) -> Any:
+        from apscheduler.executors.pool import ThreadPoolExecutor
+        from apscheduler.schedulers.background import BackgroundScheduler
+
+        from kubelet import log_rotation
+
+        logging.getLogger("apscheduler").setLevel(logging.WARNING)
+        clock = BackgroundScheduler(
+            executors={"default": ThreadPoolExecutor(2)},
+            timezone="UTC",
+            job_defaults={"coalesce": True, "max_instances": 1, "misfire_grace_time": None},
+        )
+        clock.add_job(self._heartbeat, "interval", seconds=RENEW_EVERY_S)
+        clock.add_job(
+            log_rotation.rotate_logs, "interval", [self._runtime], seconds=log_rotation.EVERY_S
+        )
+        clock.add_job(self._keep_house, "interval", seconds=HOUSEKEEPING_S)
+        clock.start()
+        return clock
+
+    def _heartbeat(self) -> None:
+        try:
+            self._reporter.renew_lease()
+        except ClientError as failure:
+            log.warning("heartbeat: %s", failure)
+        self._node_loop.add(self._reporter.name)
+
+    def _keep_house(self) -> None:
+        """Leftovers of which no event has told us."""
+        wanted = {pod["metadata"]["uid"] for pod in self._pods.list()}
+        for uid in self._sync.known() - wanted:
+            self._wake(uid)
+
+
+def node_dir_of(data_dir: Path, node: Object) -> Path:
+    return data_dir / "nodes" / str(node["name"])
+
+
+def network_of(data_dir: Path, config: Object, node: Object) -> PodNetwork:
+    state_dir = f"{node_dir_of(data_dir, node)}/network"
+    return PodNetwork(node["bridge"], node["podCIDR"], config["id"], state_dir)
+
+
+def say_ready() -> None:
+    """Tell the supervisor, if one has started us."""
+    fd = os.environ.pop("PODIUM_READY_FD", "")
+    if fd:
+        os.write(int(fd), b"ready\n")
+        os.close(int(fd))

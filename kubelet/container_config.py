@@ -1,0 +1,152 @@
+"""From a container of a PodSpec to the `ContainerConfig` that the runtime is given.
+
+Room kubelet; called by pod_sync.py, in its worker threads, once the Pod has an address and volumes.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from kubelet import resources, security
+from kubelet.environment import ConfigMissing, Surroundings, environment, expand
+from kubelet.image_puller import Pulled
+from kubelet.pod_files import etc_mounts, hostname, termination_mount
+from kubelet.runtime.capabilities import NAMES as CAPABILITIES
+from kubelet.runtime.protocol import ContainerConfig
+from kubelet.user_lookup import User, resolve_user
+from kubelet.volumes import Volumes
+
+Object = dict[str, Any]
+
+DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+DEFAULT_GRACE_S = 30
+
+
+class NoCommand(Exception):
+    """Neither the container nor its image says what to run: CreateContainerError."""
+
+
+class ContainerConfigs:
+    """Makes configs; knows where a container's log goes."""
+
+    def __init__(self, node_dir: str, volumes: Volumes) -> None:
+        self._logs = Path(node_dir) / "logs"
+        self._volumes = volumes
+        self._memory_bytes = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+
+    def make(
+        self, pod: Object, container: Object, attempt: int, *, image: Pulled,
+        around: Surroundings, paths: Mapping[str, str],
+    ) -> ContainerConfig:  # fmt: skip
+        """Raises ConfigMissing, UnknownUser, VolumeError or NoCommand."""
+        context = security.context_of(container)
+        user = _user(pod, container, image)
+        env = _environment(pod, container, image, user, around)
+        pod_dir = self._volumes.pod_dir(pod["metadata"]["uid"])
+        taken = [mount["mountPath"] for mount in container.get("volumeMounts") or ()]
+        return ContainerConfig(
+            name=container["name"],
+            attempt=attempt,
+            argv=_argv(container, image, env),
+            env=env,
+            cwd=container.get("workingDir") or image.working_dir or "/",
+            log_path=str(self._new_log(pod, container["name"], attempt)),
+            lower_dirs=list(image.layers),
+            mounts=[
+                *etc_mounts(pod, around.pod_ip, pod_dir / "etc", taken),
+                termination_mount(container, pod_dir, attempt),
+                *self._volumes.mounts(pod, container, paths, env),
+            ],
+            uid=user.uid,
+            gid=user.gid,
+            groups=sorted({*user.groups, *security.extra_groups(pod)}),
+            capabilities=security.capabilities(container, CAPABILITIES),
+            no_new_privileges=context.get("allowPrivilegeEscalation") is False,
+            readonly_rootfs=bool(context.get("readOnlyRootFilesystem")),
+            privileged=bool(context.get("privileged")),
+            stdin=bool(container.get("stdin")),
+            tty=bool(container.get("tty")),
+            host_pid=bool(pod["spec"].get("hostPID")),
+            resources=resources.container_resources(container),
+            oom_score_adj=resources.oom_score_adj(pod, container, self._memory_bytes),
+            stop_signal=_signal_number(image.stop_signal),
+            labels={"grace": str(grace_s(pod))},
+        )
+
+    # ---- logs ----
+
+    def log_dir(self, pod: Object) -> Path:
+        about = pod["metadata"]
+        return self._logs / f"{about['namespace']}_{about['name']}_{about['uid']}"
+
+    def log_file(self, pod: Object, container: str, attempt: int) -> Path:
+        return self.log_dir(pod) / container / f"{attempt}.log"
+
+    def log_dirs_of(self, uid: str) -> list[Path]:
+        return list(self._logs.glob(f"*_{uid}"))
+
+    def pods_with_logs(self) -> set[str]:
+        """Uids."""
+        try:
+            return {name.rpartition("_")[2] for name in os.listdir(self._logs)}
+        except FileNotFoundError:
+            return set()
+
+    def _new_log(self, pod: Object, container: str, attempt: int) -> Path:
+        """Its directory is there; only the attempt before keeps its log as well."""
+        path = self.log_file(pod, container, attempt)
+        path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
+        kept = {str(attempt), str(attempt - 1)}
+        for old in os.listdir(path.parent):
+            if old.partition(".")[0] not in kept:
+                (path.parent / old).unlink()
+        return path
+
+
+def grace_s(pod: Object) -> int:
+    found = pod["spec"].get("terminationGracePeriodSeconds")
+    return DEFAULT_GRACE_S if found is None else int(found)
+
+
+def _user(pod: Object, container: Object, image: Pulled) -> User:
+    security.check_non_root(pod, container, image.user)
+    user, group = security.user_of(pod, container, image.user)
+    return resolve_user(user, group, image.layers)
+
+
+def _environment(
+    pod: Object, container: Object, image: Pulled, user: User, around: Surroundings
+) -> dict[str, str]:
+    env = {"PATH": DEFAULT_PATH, "HOSTNAME": hostname(pod)}
+    if container.get("tty"):
+        env["TERM"] = "xterm"
+    env |= dict(line.partition("=")[::2] for line in image.env)
+    env |= environment(pod, container, around)
+    env.setdefault("HOME", user.home)
+    return env
+
+
+def _argv(container: Object, image: Pulled, env: Mapping[str, str]) -> list[str]:
+    """`command` replaces the image's entrypoint and its arguments, `args` only those."""
+    command = [expand(word, env) for word in container.get("command") or ()]
+    args = [expand(word, env) for word in container.get("args") or ()]
+    if not command:
+        command, args = list(image.entrypoint), args or list(image.cmd)
+    if not command + args:
+        raise NoCommand("failed to generate container spec: no command specified")
+    return command + args
+
+
+def _signal_number(name: str) -> int:
+    """ "SIGQUIT", "QUIT" or "3"; SIGTERM for what Linux does not know."""
+    if name.isdigit():
+        return int(name)
+    found = getattr(signal, name if name.startswith("SIG") else f"SIG{name}", signal.SIGTERM)
+    return int(found)
+
+
+__all__ = ["ConfigMissing", "ContainerConfigs", "NoCommand", "grace_s"]

@@ -1,0 +1,134 @@
+"""/etc/hosts, /etc/hostname and /etc/resolv.conf of a Pod, and what its containers say as they end.
+
+Room kubelet; called by container_config.py and pod_sync.py.
+Source: kubelet `pkg/kubelet/kubelet_pods.go` and `pkg/kubelet/network/dns`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from kubelet.runtime.protocol import Mount
+
+Object = dict[str, Any]
+
+MAX_HOSTNAME = 63
+MAX_NAMESERVERS = 3  # `man 5 resolv.conf`
+MAX_TERMINATION_MESSAGE = 4096
+DEFAULT_TERMINATION_PATH = "/dev/termination-log"
+_IPV6_HOSTS = (
+    "::1\tlocalhost ip6-localhost ip6-loopback",
+    "fe00::0\tip6-localnet",
+    "fe00::0\tip6-mcastprefix",
+    "fe00::1\tip6-allnodes",
+    "fe00::2\tip6-allrouters",
+)
+
+
+def hostname(pod: Object) -> str:
+    """At most 63 bytes, without a dash or dot at its end."""
+    return str(pod["spec"].get("hostname") or pod["metadata"]["name"])[:MAX_HOSTNAME].rstrip("-.")
+
+
+def etc_mounts(pod: Object, ip: str, directory: Path, taken: Iterable[str]) -> list[Mount]:
+    """Write the files and say where they go, but not where a volume of the container stands."""
+    directory.mkdir(mode=0o755, parents=True, exist_ok=True)
+    occupied = {path.rstrip("/") for path in taken}
+    texts = {"hosts": hosts(pod, ip), "hostname": f"{hostname(pod)}\n"}
+    texts["resolv.conf"] = resolv_conf(pod, _read("/etc/resolv.conf"))
+    mounts = []
+    for name, text in texts.items():
+        path = directory / name
+        if _read(str(path)) != text:
+            path.write_text(text)
+        if f"/etc/{name}" not in occupied:
+            mounts.append(Mount(str(path), f"/etc/{name}"))
+    return mounts
+
+
+def _read(path: str) -> str:
+    try:
+        return Path(path).read_text()
+    except FileNotFoundError:
+        return ""
+
+
+def hosts(pod: Object, ip: str) -> str:
+    spec = pod["spec"]
+    if spec.get("hostNetwork"):
+        text = "# Kubernetes-managed hosts file (host network).\n" + _read("/etc/hosts")
+    else:
+        lines = ["# Kubernetes-managed hosts file.", "127.0.0.1\tlocalhost", *_IPV6_HOSTS]
+        if ip:
+            name = hostname(pod)
+            full = f"{name}.{spec['subdomain']}." if spec.get("subdomain") else ""
+            full += f"{pod['metadata']['namespace']}.svc.cluster.local\t" if full else ""
+            lines.append(f"{ip}\t{full}{name}")
+        text = "\n".join(lines) + "\n"
+    aliases = [
+        f"{alias['ip']}\t" + "\t".join(alias.get("hostnames") or ())
+        for alias in spec.get("hostAliases") or ()
+    ]
+    if aliases:
+        text += "\n# Entries added by HostAliases.\n" + "\n".join(aliases) + "\n"
+    return text
+
+
+def resolv_conf(pod: Object, of_the_host: str) -> str:
+    """The host's (there is no cluster DNS yet) with what dnsConfig says, or that alone."""
+    config = pod["spec"].get("dnsConfig") or {}
+    servers, searches, options = list[str](), list[str](), list[str]()
+    if pod["spec"].get("dnsPolicy") != "None":
+        for words in (line.split() for line in of_the_host.splitlines()):
+            match words:
+                case ["nameserver", server, *_]:
+                    servers.append(server)
+                case ["search", *names]:
+                    searches = names
+                case ["options", *names]:
+                    options = names
+    servers += [s for s in config.get("nameservers") or () if s not in servers]
+    searches += [s for s in config.get("searches") or () if s not in searches]
+    options = _merged(options, config.get("options") or ())
+    lines = [f"nameserver {server}" for server in servers[:MAX_NAMESERVERS]]
+    lines += [f"search {' '.join(searches)}"] if searches else []
+    lines += [f"options {' '.join(options)}"] if options else []
+    return "\n".join(lines) + "\n"
+
+
+def _merged(options: list[str], added: Iterable[Object]) -> list[str]:
+    """An option of the Pod replaces the host's of that name."""
+    values = {option.partition(":")[0]: option for option in options}
+    for option in added:
+        value = option.get("value")
+        values[option["name"]] = option["name"] if value is None else f"{option['name']}:{value}"
+    return list(values.values())
+
+
+# ---- last words ---------------------------------------------------------------------------------
+
+
+def termination_mount(container: Object, directory: Path, attempt: int) -> Mount:
+    """An empty file in which this attempt may leave a message."""
+    path = _termination_file(container, directory, attempt)
+    path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
+    path.touch()
+    path.chmod(0o666)  # whoever the container runs as
+    target = container.get("terminationMessagePath") or DEFAULT_TERMINATION_PATH
+    return Mount(str(path), target)
+
+
+def termination_message(container: Object, directory: Path, attempt: int) -> str:
+    """What that attempt left; "" for nothing."""
+    try:
+        with open(_termination_file(container, directory, attempt), "rb") as file:
+            return file.read(MAX_TERMINATION_MESSAGE).decode(errors="replace")
+    except FileNotFoundError:
+        return ""
+
+
+def _termination_file(container: Object, directory: Path, attempt: int) -> Path:
+    name: str = container["name"]
+    return directory / "containers" / name / str(attempt)

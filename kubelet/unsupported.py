@@ -1,0 +1,98 @@
+"""Which parts of a PodSpec this version does not run yet, said rather than ignored. Pure.
+
+Room kubelet; called by pod_sync.py. Three kinds of fields:
+- run: everything not named here;
+- refused: the Pod would not be what it says (another isolation, missing data), so it waits as
+  Pending, with an event that names the field, and starts once a newer kubelet can run it;
+- told: the Pod runs without it, with an event that says so (probes, hooks, host ports).
+Fields for the scheduler and the controllers (affinity, tolerations, topologySpreadConstraints,
+priorityClassName, schedulerName, schedulingGates, preemptionPolicy, readinessGates) are not the
+kubelet's; enableServiceLinks has no Services to link, and autoMountServiceAccountToken no token.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+Object = dict[str, Any]
+
+RUNNABLE_VOLUMES = frozenset(
+    {"emptyDir", "hostPath", "configMap", "secret", "downwardAPI", "projected"}
+)
+_TOLD_OF_CONTAINERS = ("livenessProbe", "readinessProbe", "startupProbe", "lifecycle")
+
+
+def containers_of(pod: Object) -> Iterator[tuple[str, Object]]:
+    """("spec.containers[0]", container), …, init containers as well."""
+    for field in ("initContainers", "containers"):
+        for index, container in enumerate(pod["spec"].get(field) or ()):
+            yield f"spec.{field}[{index}]", container
+
+
+def refusals(pod: Object) -> list[str]:
+    """One line for each field because of which this Pod is not run."""
+    return [*_of_pod(pod["spec"]), *_of_volumes(pod["spec"]), *_of_containers(pod)]
+
+
+def _of_pod(spec: Object) -> Iterator[str]:
+    context = spec.get("securityContext") or {}
+    if spec.get("hostUsers") is False:
+        yield "spec.hostUsers: user namespaces are not supported yet"
+    if spec.get("runtimeClassName"):
+        yield f'spec.runtimeClassName: no runtime for "{spec["runtimeClassName"]}" is configured'
+    if spec.get("shareProcessNamespace"):
+        yield "spec.shareProcessNamespace: sharing a PID namespace is not supported yet"
+    if spec.get("resourceClaims"):
+        yield "spec.resourceClaims: dynamic resource allocation is not supported yet"
+    if context.get("sysctls"):
+        yield "spec.securityContext.sysctls: sysctls are not supported yet"
+    yield from _of_profile("spec.securityContext", context)
+
+
+def _of_volumes(spec: Object) -> Iterator[str]:
+    for index, volume in enumerate(spec.get("volumes") or ()):
+        for kind in volume:
+            if kind != "name" and kind not in RUNNABLE_VOLUMES:
+                yield f"spec.volumes[{index}].{kind}: this kind of volume is not supported yet"
+        for number, source in enumerate((volume.get("projected") or {}).get("sources") or ()):
+            for kind in ("serviceAccountToken", "clusterTrustBundle"):
+                if source.get(kind) is not None:
+                    where = f"spec.volumes[{index}].projected.sources[{number}].{kind}"
+                    yield f"{where}: this kind of projection is not supported yet"
+
+
+def _of_containers(pod: Object) -> Iterator[str]:
+    for where, container in containers_of(pod):
+        context = container.get("securityContext") or {}
+        if container.get("restartPolicy"):
+            yield f"{where}.restartPolicy: sidecar containers are not supported yet"
+        if container.get("volumeDevices"):
+            yield f"{where}.volumeDevices: block devices are not supported yet"
+        if (context.get("procMount") or "Default") != "Default":
+            yield f"{where}.securityContext.procMount: only Default is supported yet"
+        for number, mount in enumerate(container.get("volumeMounts") or ()):
+            if (mount.get("mountPropagation") or "None") != "None":
+                field = f"{where}.volumeMounts[{number}].mountPropagation"
+                yield f"{field}: mounts are not propagated yet"
+        yield from _of_profile(f"{where}.securityContext", context)
+
+
+def _of_profile(where: str, context: Object) -> Iterator[str]:
+    for field in ("seccompProfile", "appArmorProfile"):
+        if (context.get(field) or {}).get("type") == "Localhost":
+            yield f"{where}.{field}: profiles of the node are not supported yet"
+
+
+def warnings(pod: Object) -> list[str]:
+    """One line for each field without which the Pod runs all the same."""
+    found = []
+    for where, container in containers_of(pod):
+        found += [
+            f"{where}.{field}: is not acted on in this version"
+            for field in _TOLD_OF_CONTAINERS
+            if container.get(field)
+        ]
+        if any(port.get("hostPort") for port in container.get("ports") or ()):
+            found.append(f"{where}.ports: hostPort is not acted on in this version")
+    return found

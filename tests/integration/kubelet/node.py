@@ -1,0 +1,186 @@
+"""A kubelet in the test's process: the real API server, the fake runtime, no kernel objects.
+
+with running_node(server, tmp_path) as node:
+    pod = node.run(a_kubelet_pod())
+    node.expect(pod, lambda status: status["phase"] == "Running")
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from kubelet.container_config import ContainerConfigs
+from kubelet.image_puller import ImagePuller
+from kubelet.images import ImageStore
+from kubelet.network import PodAddress
+from kubelet.node_status import NodeReporter
+from kubelet.object_watch import ObjectWatch
+from kubelet.pod_sync import PodSync
+from kubelet.runtime.protocol import ContainerStatus
+from kubelet.volumes import Volumes
+from podium.client.errors import NotFound
+from podium.client.event_recorder import EventRecorder
+from podium.client.informer import InformerFactory
+from podium.client.reconcile_loop import ReconcileLoop
+from tests.support.api_server import ApiServerProcess
+from tests.support.builders import unstored
+from tests.support.fake_runtime import FakeRuntime
+from tests.support.waiting import eventually
+
+Object = dict[str, Any]
+NAME = "node-1"
+
+
+class FakeNetwork:
+    """Addresses without interfaces."""
+
+    def __init__(self) -> None:
+        self._addresses: dict[str, PodAddress] = {}
+        self._next = 1
+
+    def attach(self, uid: str, netns_path: str) -> PodAddress:
+        if uid not in self._addresses:
+            self._next += 1
+            self._addresses[uid] = PodAddress(
+                f"10.244.0.{self._next}", 24, "10.244.0.1", "pod0", "0a:00:00:00:00:01"
+            )
+        return self._addresses[uid]
+
+    def detach(self, uid: str) -> None:
+        self._addresses.pop(uid, None)
+
+    def attached(self) -> dict[str, PodAddress]:
+        return dict(self._addresses)
+
+
+class Node:
+    """One life of a kubelet; `runtime` and `network` outlive it, as they do in truth."""
+
+    def __init__(
+        self, server: ApiServerProcess, node_dir: Path, runtime: FakeRuntime, network: FakeNetwork
+    ) -> None:
+        self.admin = server.client()
+        self.client = server.client("node-node-1")
+        self.runtime, self.network = runtime, network
+        self.recorder = EventRecorder(self.client, "kubelet", host=NAME)
+        self.informers = InformerFactory(self.client)
+        self.pods = self.informers.informer("pods", field_selector=f"spec.nodeName={NAME}")
+        self.pods.add_index("uid", lambda pod: [pod["metadata"]["uid"]])
+        self.reporter = NodeReporter(
+            self.client, NAME, pod_cidr="10.244.0.0/24", node_dir=str(node_dir), host="192.0.2.7",
+            images=list,
+        )  # fmt: skip
+        self.objects = ObjectWatch(self.client, self.wake)
+        volumes = Volumes(str(node_dir), self.objects.get)
+        self.configs = ContainerConfigs(str(node_dir), volumes)
+        self.images = ImageStore(f"{node_dir}/images")
+        self.sync = PodSync(
+            client=self.client, runtime=runtime, network=network,  # type: ignore[arg-type]
+            recorder=self.recorder, puller=ImagePuller(self.images, self.recorder),
+            volumes=volumes, configs=self.configs, objects=self.objects,
+            node=self.reporter.node, find=self._find, requeue=self.wake,
+        )  # fmt: skip
+        self.loop = ReconcileLoop("pod-sync", self.sync.reconcile, workers=4)
+
+    def wake(self, uid: str) -> None:
+        self.loop.add(uid)
+
+    def _find(self, uid: str) -> Object | None:
+        found = self.pods.by_index("uid", uid)
+        return found[0] if found else None
+
+    def start(self) -> None:
+        self.reporter.register(10250)
+        changed: Callable[[Object], None] = lambda pod: self.wake(pod["metadata"]["uid"])  # noqa: E731
+        self.pods.add_handler(changed, lambda _, new: changed(new), changed)
+        self._feed = self.runtime.events()
+        threading.Thread(target=self._follow, daemon=True).start()
+        self.informers.start()
+        assert self.pods.wait_synced(10)
+        self.sync.count_running(self.pods.list())
+        for uid in self.sync.known():
+            self.wake(uid)
+        self.loop.start()
+
+    def _follow(self) -> None:
+        for event in self._feed:
+            self.wake(event.sandbox_id)
+
+    def stop(self) -> None:
+        self.loop.stop()
+        self.informers.stop()
+        self.objects.close()
+        self.recorder.stop()
+
+    # ---- what tests do and ask ----
+
+    def run(self, pod: Object) -> Object:
+        """Create a Pod that is bound here."""
+        return self.admin.create("pods", unstored(pod), "default")
+
+    def status(self, pod: Object) -> Object:
+        about = pod["metadata"]
+        found = self.admin.get("pods", about["name"], about["namespace"])
+        return dict(found.get("status") or {})
+
+    def expect(self, pod: Object, condition: Callable[[Object], Any]) -> Object:
+        """The status once the condition is true of it."""
+
+        def look() -> Object | None:
+            status = self.status(pod)
+            return status if condition(status) else None
+
+        return eventually(look) or {}
+
+    def expect_running(self, pod: Object) -> Object:
+        return self.expect(pod, lambda status: status.get("phase") == "Running")
+
+    def expect_reason(self, pod: Object, reason: str) -> str:
+        """Wait until its container waits for that reason; gives the message."""
+        status = self.expect(pod, lambda status: waiting(status).get("reason") == reason)
+        return str(waiting(status).get("message", ""))
+
+    def expect_gone(self, pod: Object) -> None:
+        def is_gone() -> bool:
+            try:
+                self.admin.get("pods", pod["metadata"]["name"], "default")
+            except NotFound:
+                return True
+            return False
+
+        eventually(is_gone)
+
+    def container(self, pod: Object, name: str = "main") -> ContainerStatus:
+        found = [c for c in self.runtime.list_containers(pod["metadata"]["uid"]) if c.name == name]
+        return max(found, key=lambda c: c.attempt)
+
+    def events(self, reason: str) -> list[str]:
+        found = self.admin.list("events", "default", field_selector=f"reason={reason}")
+        return [str(event["message"]) for event in found["items"]]
+
+
+def waiting(status: Object) -> Object:
+    for container in status.get("containerStatuses") or ():
+        found: Object = (container.get("state") or {}).get("waiting") or {}
+        return found
+    return {}
+
+
+@contextmanager
+def running_node(
+    server: ApiServerProcess,
+    node_dir: Path,
+    runtime: FakeRuntime | None = None,
+    network: FakeNetwork | None = None,
+) -> Iterator[Node]:
+    node_dir.mkdir(exist_ok=True)
+    node = Node(server, node_dir, runtime or FakeRuntime(), network or FakeNetwork())
+    node.start()
+    try:
+        yield node
+    finally:
+        node.stop()

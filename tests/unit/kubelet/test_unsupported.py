@@ -1,0 +1,47 @@
+"""What this version does not run is said, field by field."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from kubelet import unsupported
+from tests.unit.kubelet.containers import a_container, a_kubelet_pod
+
+
+@pytest.mark.parametrize(
+    ("spec", "field"),
+    [
+        ({"hostUsers": False}, "spec.hostUsers"),
+        ({"runtimeClassName": "gvisor"}, "spec.runtimeClassName"),
+        ({"shareProcessNamespace": True}, "spec.shareProcessNamespace"),
+        ({"volumes": [{"name": "v", "nfs": {}}]}, "spec.volumes[0].nfs"),
+        ({"securityContext": {"sysctls": [{"name": "a"}]}}, "spec.securityContext.sysctls"),
+    ],
+)
+def test_a_pod_that_would_be_another_than_it_says_is_refused(
+    spec: dict[str, Any], field: str
+) -> None:
+    (refusal,) = unsupported.refusals(a_kubelet_pod(**spec))
+    assert refusal.startswith(f"{field}:")
+
+
+def test_sidecars_are_refused_rather_than_waited_for() -> None:
+    pod = a_kubelet_pod(inits=(a_container("sidecar", restartPolicy="Always"),))
+    (refusal,) = unsupported.refusals(pod)
+    assert refusal.startswith("spec.initContainers[0].restartPolicy:")
+
+
+def test_probes_and_hooks_are_told_of_and_left_out() -> None:
+    pod = a_kubelet_pod(a_container(livenessProbe={"exec": {}}, lifecycle={"preStop": {}}))
+    assert unsupported.refusals(pod) == []
+    assert [w.split(":")[0] for w in unsupported.warnings(pod)] == [
+        "spec.containers[0].livenessProbe",
+        "spec.containers[0].lifecycle",
+    ]
+
+
+def test_fields_for_the_scheduler_are_not_the_kubelets() -> None:
+    pod = a_kubelet_pod(affinity={}, tolerations=[{}], priorityClassName="high")
+    assert unsupported.refusals(pod) == unsupported.warnings(pod) == []
