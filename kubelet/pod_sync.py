@@ -366,8 +366,8 @@ class PodSync:
 
     def _terminate(self, look: Look) -> None:
         """Stop it, say how it ended, clean up, then let the API server forget it."""
-        grace_s = float(look.pod["metadata"].get("deletionGracePeriodSeconds") or 0)
-        if not self._end.stop(look.uid, grace_s, look.pod):
+        left_s = float(look.pod["metadata"].get("deletionGracePeriodSeconds") or 0)
+        if not self._end.stop(look.uid, left_s, look.pod):
             return
         if look.status.get("containerStatuses"):
             look.sandbox = None
