@@ -192,8 +192,16 @@ def test_a_name_taken_by_another_template_is_avoided(lab: Lab) -> None:
     lab.create("rs", a_replicaset(taken, 0, lab.namespace, labels={"app": "stranger"}))
     set_image(lab, "second:1")
     lab.eventually(lambda: lab.get("deployments")["status"].get("collisionCount") == 1)
-    mine = [rs for rs in lab.items("rs") if rs["metadata"].get("ownerReferences")]
-    assert f"web-{template_hash(wanted, 1)}" in {rs["metadata"]["name"] for rs in mine}
+    another = f"web-{template_hash(wanted, 1)}"
+    lab.eventually(lambda: another in _owned(lab))
+    assert taken not in _owned(lab)
+
+
+def _owned(lab: Lab) -> set[str]:
+    """The names of the ReplicaSets that belong to somebody."""
+    return {
+        rs["metadata"]["name"] for rs in lab.items("rs") if rs["metadata"].get("ownerReferences")
+    }
 
 
 def test_a_second_pass_writes_nothing(lab: Lab) -> None:
