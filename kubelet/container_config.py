@@ -16,7 +16,7 @@ from kubelet.environment import ConfigMissing, Surroundings, environment, expand
 from kubelet.image_puller import Pulled
 from kubelet.pod_files import etc_mounts, hostname, termination_mount
 from kubelet.runtime.capabilities import NAMES as CAPABILITIES
-from kubelet.runtime.protocol import ContainerConfig
+from kubelet.runtime.protocol import ContainerConfig, PidNamespace
 from kubelet.user_lookup import User, resolve_user
 from kubelet.volumes import Volumes
 
@@ -70,7 +70,7 @@ class ContainerConfigs:
             privileged=bool(context.get("privileged")),
             stdin=bool(container.get("stdin")),
             tty=bool(container.get("tty")),
-            host_pid=bool(pod["spec"].get("hostPID")),
+            pid_namespace=_pid_namespace(pod),
             resources=resources.container_resources(container),
             oom_score_adj=resources.oom_score_adj(pod, container, self._memory_bytes),
             stop_signal=_signal_number(image.stop_signal),
@@ -139,6 +139,12 @@ def _argv(container: Object, image: Pulled, env: Mapping[str, str]) -> list[str]
     if not command + args:
         raise NoCommand("failed to generate container spec: no command specified")
     return command + args
+
+
+def _pid_namespace(pod: Object) -> PidNamespace:
+    if pod["spec"].get("hostPID"):
+        return "node"
+    return "pod" if pod["spec"].get("shareProcessNamespace") else "container"
 
 
 def _signal_number(name: str) -> int:

@@ -423,6 +423,7 @@ def _sandbox_config(pod: Object) -> SandboxConfig:
         resources=pod_resources(pod),
         host_network=bool(spec.get("hostNetwork")),
         host_ipc=bool(spec.get("hostIPC")),
+        shares_pid=bool(spec.get("shareProcessNamespace")),
         labels={
             "namespace": about["namespace"],
             "name": about["name"],

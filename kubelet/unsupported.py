@@ -41,8 +41,6 @@ def _of_pod(spec: Object) -> Iterator[str]:
         yield "spec.hostUsers: user namespaces are not supported yet"
     if spec.get("runtimeClassName"):
         yield f'spec.runtimeClassName: no runtime for "{spec["runtimeClassName"]}" is configured'
-    if spec.get("shareProcessNamespace"):
-        yield "spec.shareProcessNamespace: sharing a PID namespace is not supported yet"
     if spec.get("resourceClaims"):
         yield "spec.resourceClaims: dynamic resource allocation is not supported yet"
     if context.get("sysctls"):

@@ -19,6 +19,7 @@ from apiserver.validation.causes import (
     required,
 )
 from apiserver.validation.containers import container_list, host_ports, ids, image
+from apiserver.validation.host_namespaces import host_namespaces
 from apiserver.validation.volumes import volume_list
 from podium.api import names
 from podium.api.status import Cause
@@ -64,6 +65,7 @@ def pod_spec(spec: Object, path: str) -> list[Cause]:
     causes += metadata.label_map(spec.get("nodeSelector"), f"{path}.nodeSelector")
     if spec.get("securityContext"):
         causes += ids(spec["securityContext"], f"{path}.securityContext")
+    causes += host_namespaces(spec, path)
     for name, rule in (
         ("serviceAccountName", names.dns_subdomain),
         ("nodeName", names.dns_subdomain),

@@ -5,7 +5,8 @@ The kubelet (threads, HTTP, Pods) talks to an engine only through `Runtime`. Pod
 same contract tests run against both. Times are seconds since the epoch (float), sizes bytes.
 
 Terms: a *sandbox* is what containers of one Pod share (network, IPC and UTS namespaces, a cgroup
-parent, a shim process); a *container* is one PID 1 in its own PID, mount and cgroup namespaces.
+parent, a shim process); a *container* is a process in mount and cgroup namespaces of its own, and
+PID 1 of its own PID namespace unless it is put into another one.
 Source of the shape: Kubernetes CRI `runtime/v1`.
 """
 
@@ -17,6 +18,7 @@ from typing import Literal, Protocol
 
 ContainerState = Literal["created", "running", "exited"]
 SandboxState = Literal["ready", "not_ready"]
+PidNamespace = Literal["container", "pod", "node", "target"]
 EventKind = Literal["container_started", "container_exited", "sandbox_exited"]
 
 
@@ -46,6 +48,7 @@ class SandboxConfig:
     resources: Resources = Resources()
     host_network: bool = False
     host_ipc: bool = False
+    shares_pid: bool = False  # it has a PID namespace for containers with pid_namespace "pod"
     labels: dict[str, str] = field(default_factory=dict)  # kept and given back, never read
 
 
@@ -64,7 +67,10 @@ class ContainerConfig:
 
     `lower_dirs` are the read-only overlay layers, lowest first; empty means the image `host`: a
     private skeleton root with the host's /usr bound read-only. `env` is the complete environment.
-    `capabilities` is the complete permitted set by name ("CAP_CHOWN", …).
+    `capabilities` is the complete permitted set by name ("CAP_CHOWN", …). `pid_namespace` is CRI's
+    NamespaceMode: the container's own, the sandbox's (`shares_pid`), the node's, or that of the
+    running container `pid_target_id` of the same sandbox. Only one of its own ends as a whole with
+    its first process; in the others what that leaves behind is killed.
     """
 
     name: str
@@ -84,7 +90,8 @@ class ContainerConfig:
     privileged: bool = False
     stdin: bool = False
     tty: bool = False
-    host_pid: bool = False
+    pid_namespace: PidNamespace = "container"
+    pid_target_id: str = ""  # of "target"
     resources: Resources = Resources()
     oom_score_adj: int = 0
     stop_signal: int = 15

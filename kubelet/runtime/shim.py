@@ -19,8 +19,8 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import NoReturn
 
-from kubelet.runtime import syscalls
-from kubelet.runtime.errors import ContainerNotFound, RuntimeFailure
+from kubelet.runtime import pid_namespace, syscalls
+from kubelet.runtime.errors import ContainerNotFound, ContainerNotRunning, RuntimeFailure
 from kubelet.runtime.event_loop import READABLE, WRITABLE, EventLoop
 from kubelet.runtime.layout import read_record, short_path, write_record
 from kubelet.runtime.messages import (
@@ -32,7 +32,13 @@ from kubelet.runtime.messages import (
     sandbox_config,
     to_dict,
 )
-from kubelet.runtime.protocol import ContainerStatus, EventKind, SandboxConfig, SandboxStatus
+from kubelet.runtime.protocol import (
+    ContainerConfig,
+    ContainerStatus,
+    EventKind,
+    SandboxConfig,
+    SandboxStatus,
+)
 from kubelet.runtime.shim_container import Container, Exec, Host
 
 TERMINATE_GRACE_S = 10.0  # from SIGTERM to the containers' SIGKILL
@@ -158,7 +164,9 @@ class Shim:
         self.config: SandboxConfig
         self.status: SandboxStatus
         self._exec_count = 0
-        self._own_pid_namespace_fd = os.open("/proc/self/ns/pid", os.O_RDONLY | os.O_CLOEXEC)
+        self.init_pid = 0  # PID 1 of the namespace that containers share; 0 = there is none
+        self._init: socket.socket | None = None
+        self.own_pid_namespace_fd = os.open("/proc/self/ns/pid", os.O_RDONLY | os.O_CLOEXEC)
         self._handlers: dict[str, Callable[[Request], None]] = {
             "run_sandbox": self._run_sandbox,
             "stop_sandbox": self._stop_sandbox,
@@ -218,6 +226,8 @@ class Shim:
         self._use_log(f"{directory}/shim.log")
         self._make_shm(config)
         self._enter_namespaces(config)
+        if config.shares_pid:
+            self._start_init(f"{directory}/containers")
         pid = os.getpid()
         self.status = SandboxStatus(
             config.id, "ready", pid, f"/proc/{pid}/ns/net", time.time(), config.labels
@@ -248,6 +258,27 @@ class Shim:
         if not config.host_network:
             socket.sethostname(config.hostname)
             _bring_up_loopback()
+
+    def _start_init(self, empty_dir: str) -> None:
+        title = f"podium-init {self.host.cgroups.root} {self.sandbox_id}"
+        self.init_pid, self._init = pid_namespace.start_init(empty_dir, title)
+
+    def pid_in_namespace_of(self, config: ContainerConfig) -> int:
+        if config.pid_namespace == "node":
+            return os.getpid()
+        if config.pid_namespace == "pod":
+            if not self.init_pid:
+                raise RuntimeFailure("its sandbox has no PID namespace to share")
+            return self.init_pid
+        if config.pid_namespace == "target":
+            target = self.containers.get(config.pid_target_id)
+            if not target or target.status.state != "running" or not target.pid:
+                raise ContainerNotRunning(
+                    f"container {config.pid_target_id[:12]}, whose processes it should see, "
+                    "is not running"
+                )
+            return target.pid
+        return 0
 
     def _read_past(self, directory: str) -> None:
         for name in os.listdir(directory):
@@ -389,7 +420,7 @@ class Shim:
         tty = bool(message["tty"])
         stdio = dict(zip(message["fds"], request.fds, strict=True))
         plan = container.exec_plan(message["argv"], tty=tty)
-        process = Exec(container, plan, stdio, self._own_pid_namespace_fd)
+        process = Exec(container, plan, stdio)
         if tty and "stdin" in message["fds"]:
             request.fds.remove(request.fds[message["fds"].index("stdin")])  # the relay's now
         self._exec_count += 1
@@ -419,6 +450,10 @@ class Shim:
     # Ends
 
     def _on_child(self, pid: int, exit_code: int) -> None:
+        if pid == self.init_pid:  # all that was in its namespace ends as well, the sandbox is lost
+            self.init_pid = 0
+            self._stop_all(0, self._end)
+            return
         for container in self.containers.values():
             if container.pid == pid:
                 container.on_ended(exit_code)

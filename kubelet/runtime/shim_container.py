@@ -16,7 +16,15 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Protocol
 
-from kubelet.runtime import capabilities, container_child, errors, messages, rootfs, syscalls
+from kubelet.runtime import (
+    capabilities,
+    container_child,
+    errors,
+    messages,
+    pid_namespace,
+    rootfs,
+    syscalls,
+)
 from kubelet.runtime.cgroups import Cgroups
 from kubelet.runtime.container_child import GO, MESSAGE_MAX_BYTES, READY, ProcessPlan
 from kubelet.runtime.errors import ContainerNotRunning, RuntimeFailure
@@ -55,6 +63,10 @@ class Owner(Protocol):
     loop: EventLoop
     sandbox_id: str
     shm_dir: str
+    own_pid_namespace_fd: int
+
+    def pid_in_namespace_of(self, config: ContainerConfig) -> int:
+        """A process whose PID namespace the container shall be in; 0 for one of its own."""
 
     def publish(self, kind: EventKind, status: ContainerStatus) -> None: ...
 
@@ -144,8 +156,7 @@ class Container:
         stdio = (stdin, streams[0], streams[1]) if streams else (null, null, null)
         procs = self.owner.host.cgroups.procs_files(self.cgroup, all_devices=self.config.privileged)
         root = self._root_plan()
-        flags = syscalls.CLONE_NEWNS | (0 if self.config.host_pid else syscalls.CLONE_NEWPID)
-        self.pid = syscalls.clone(flags)
+        self.pid = self._clone()
         if self.pid == 0:
             container_child.become_container(theirs.fileno(), stdio, procs, root, self._plan)
         theirs.close()
@@ -155,6 +166,12 @@ class Container:
             self._watch_stream(fd)
         self._control = ours
         self.owner.loop.watch(ours.fileno(), self._on_control)
+
+    def _clone(self) -> int:
+        if neighbour := self.owner.pid_in_namespace_of(self.config):
+            own = self.owner.own_pid_namespace_fd
+            return pid_namespace.clone_into(neighbour, own, syscalls.CLONE_NEWNS)
+        return syscalls.clone(syscalls.CLONE_NEWNS | syscalls.CLONE_NEWPID)
 
     def _stdin_pipe(self) -> tuple[int, int]:
         """(the child's end, ours): ours stays open and silent, so that a reader waits, not ends."""
@@ -281,7 +298,7 @@ class Container:
         self.pid = 0
         while self._control:
             self._on_control()
-        if self.config.host_pid:  # no PID namespace that ends with its first process
+        if self.config.pid_namespace != "container":  # nothing has ended with its first process
             self.owner.host.cgroups.kill(self.cgroup)
         self._drain()
         if self._flush_timer:
@@ -361,7 +378,6 @@ class Exec:
         container: Container,
         plan: ProcessPlan,
         stdio: dict[str, int],
-        own_pid_namespace_fd: int,
     ) -> None:
         if container.status.state != "running" or not container.pid:
             raise ContainerNotRunning(f"container {container.config.name} is not running")
@@ -372,9 +388,9 @@ class Exec:
         self._failure: tuple[str, str] | None = None
         self._control: socket.socket | None = None
         self._on_started: list[Done] = []
-        self._spawn(stdio, own_pid_namespace_fd)
+        self._spawn(stdio)
 
-    def _spawn(self, stdio: dict[str, int], own_pid_namespace_fd: int) -> None:
+    def _spawn(self, stdio: dict[str, int]) -> None:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         container, host = self.container, self.container.owner.host
         procs = host.cgroups.procs_files(container.cgroup, all_devices=container.config.privileged)
@@ -382,15 +398,11 @@ class Exec:
         fds = (stdio.get("stdin", null), stdio.get("stdout", null), stdio.get("stderr", null))
         pidfd = os.pidfd_open(container.pid)
         try:
-            if not container.config.host_pid:  # for the child only; this process stays where it is
-                syscalls.setns(pidfd, syscalls.CLONE_NEWPID)
-            try:
-                self.pid = syscalls.clone(0)
-                if self.pid == 0:
-                    control = theirs.fileno()
-                    container_child.join_container(control, fds, procs, pidfd, self.plan)
-            finally:
-                syscalls.setns(own_pid_namespace_fd, syscalls.CLONE_NEWPID)
+            own = container.owner.own_pid_namespace_fd
+            self.pid = pid_namespace.clone_into(container.pid, own, 0)
+            if self.pid == 0:
+                control = theirs.fileno()
+                container_child.join_container(control, fds, procs, pidfd, self.plan)
         finally:
             os.close(pidfd)
             theirs.close()

@@ -148,7 +148,7 @@ def test_removing_a_sandbox_leaves_nothing_of_it(own_engine: Engine, pods: Pods)
 def test_all_is_found_and_removed_though_the_records_are_gone(
     own_engine: Engine, pods: Pods
 ) -> None:
-    container, powerful = pods.sleeper(), pods.sleeper(privileged=True, host_pid=True)
+    container, powerful = pods.sleeper(), pods.sleeper(privileged=True, pid_namespace="node")
     pids = [container.pid, powerful.pid, *(s.shim_pid for s in pods.runtime.list_pod_sandboxes())]
     own_engine.runtime.close()
     for record in Path(own_engine.root).glob("**/*.json"):

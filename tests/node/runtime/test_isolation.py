@@ -59,7 +59,7 @@ def test_host_network_shares_the_hosts_network_and_leaves_its_name_alone(pods: P
 
 
 def test_host_pid_sees_the_host_and_still_ends_as_a_whole(pods: Pods) -> None:
-    container = pods.script("sleep 1001 & exec sleep 1000", host_pid=True)
+    container = pods.script("sleep 1001 & exec sleep 1000", pid_namespace="node")
     assert namespaces_of(container.pid)["pid"] == namespaces_of("self")["pid"]
     assert pods.sh(container, f"kill -0 {os.getpid()} && echo seen") == "seen"
     cgroup = Path(f"/proc/{container.pid}/cgroup").read_text()

@@ -15,7 +15,6 @@ from tests.unit.kubelet.containers import a_container, a_kubelet_pod
     [
         ({"hostUsers": False}, "spec.hostUsers"),
         ({"runtimeClassName": "gvisor"}, "spec.runtimeClassName"),
-        ({"shareProcessNamespace": True}, "spec.shareProcessNamespace"),
         ({"volumes": [{"name": "v", "nfs": {}}]}, "spec.volumes[0].nfs"),
         ({"securityContext": {"sysctls": [{"name": "a"}]}}, "spec.securityContext.sysctls"),
     ],
