@@ -18,6 +18,8 @@ from typing import Any
 
 def main() -> int:
     args = _arguments()
+    if args.check_config is not None:
+        return _check(args.check_config)
     logging.basicConfig(
         stream=sys.stderr,
         level=os.environ.get("PODIUM_LOG_LEVEL", "INFO"),
@@ -33,19 +35,41 @@ def main() -> int:
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="kubelet", description="The agent of one node.")
-    parser.add_argument("--data-dir", required=True, type=Path)
-    parser.add_argument("--node", required=True)
+    parser.add_argument("--data-dir", type=Path)
+    parser.add_argument("--node")
+    parser.add_argument(
+        "--check-config", type=Path, metavar="FILE", help="say what is wrong with it, and end"
+    )
     parser.add_argument("--teardown", action="store_true", help="end every container and go")
     parser.add_argument(
         "--grace", type=float, default=5.0, help="seconds at most that containers get to end"
     )
-    return parser.parse_args()
+    args = parser.parse_args()
+    if args.check_config is None and None in (args.data_dir, args.node):
+        parser.error("--data-dir and --node are required")
+    return args
+
+
+def _check(path: Path) -> int:
+    from kubelet import configuration
+
+    try:
+        configuration.parse(path.read_text(), str(path))
+    except (OSError, UnicodeDecodeError, configuration.ConfigurationError) as failure:
+        print(failure, file=sys.stderr)
+        return 1
+    return 0
 
 
 def _run(args: argparse.Namespace, config: dict[str, Any], node: dict[str, Any]) -> int:
     from kubelet.agent import Kubelet
+    from kubelet.configuration import ConfigurationError
 
-    kubelet = Kubelet(args.data_dir, config, node)
+    try:
+        kubelet = Kubelet(args.data_dir, config, node)
+    except ConfigurationError as failure:
+        print(failure, file=sys.stderr)
+        return 2
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: kubelet.stop())
     kubelet.run()

@@ -13,6 +13,7 @@ import threading
 from pathlib import Path
 from typing import Any
 
+from kubelet import configuration
 from kubelet.container_config import ContainerConfigs
 from kubelet.image_puller import ImagePuller
 from kubelet.images import ImageStore
@@ -41,12 +42,13 @@ HOUSEKEEPING_S = 60
 
 
 class Kubelet:
-    """`config` is cluster.json, `node` its entry for this node."""
+    """`config` is cluster.json, `node` its entry for this node. Raises ConfigurationError."""
 
     def __init__(self, data_dir: Path, config: Object, node: Object) -> None:
         name, node_dir = node["name"], str(node_dir_of(data_dir, node))
         pki = data_dir / "pki"
         os.makedirs(node_dir, mode=0o700, exist_ok=True)
+        self._settings = configuration.load(Path(node_dir))
         self._stopping = threading.Event()
         self._client = Client(
             load_kubeconfig(pki / f"node-{name}.kubeconfig"), user_agent="kubelet"
@@ -68,6 +70,7 @@ class Kubelet:
             node_dir=node_dir,
             host=host,
             images=self._shown_images,
+            settings=self._settings,
         )
         self._objects = ObjectWatch(self._client, self._wake)
         self._puller = ImagePuller(self._images, self._recorder)
@@ -77,6 +80,7 @@ class Kubelet:
             client=self._client, runtime=self._runtime, network=self._network,
             recorder=self._recorder, puller=self._puller, volumes=volumes, configs=configs,
             objects=self._objects, node=self._reporter.node, find=self._find, requeue=self._wake,
+            settings=self._settings,
         )  # fmt: skip
         self._loop = ReconcileLoop("pod-sync", self._sync.reconcile, workers=WORKERS)
         self._node_loop = ReconcileLoop("node-status", self._reporter.reconcile)
@@ -188,9 +192,14 @@ class Kubelet:
             timezone="UTC",
             job_defaults={"coalesce": True, "max_instances": 1, "misfire_grace_time": None},
         )
-        clock.add_job(self._heartbeat, "interval", seconds=RENEW_EVERY_S)
+        settings = self._settings
+        every_s = min(RENEW_EVERY_S, settings.node_status_update_frequency_s)
+        clock.add_job(self._heartbeat, "interval", seconds=every_s)
         clock.add_job(
-            log_rotation.rotate_logs, "interval", [self._runtime], seconds=log_rotation.EVERY_S
+            log_rotation.rotate_logs,
+            "interval",
+            [self._runtime, settings.container_log_max_bytes, settings.container_log_max_files],
+            seconds=settings.container_log_monitor_interval_s,
         )
         clock.add_job(self._keep_house, "interval", seconds=HOUSEKEEPING_S)
         clock.start()

@@ -15,6 +15,8 @@ from collections.abc import Callable
 from typing import Any
 
 from kubelet import machine
+from kubelet.allocatable import allocatable
+from kubelet.configuration import KubeletConfiguration
 from podium.api import meta
 from podium.client.errors import AlreadyExists, Conflict, NotFound
 from podium.client.http import Client
@@ -23,14 +25,10 @@ log = logging.getLogger("node-status")
 Object = dict[str, Any]
 
 RENEW_EVERY_S = 10
-REPORT_EVERY_S = 300
 LEASES, LEASE_NAMESPACE = "leases.coordination.k8s.io", "kube-node-lease"
-LEASE_DURATION_S = 40
-MAX_PODS = 250
 MEMORY_THRESHOLD_BYTES = 100 * 1024 * 1024  # kubelet's default for memory.available
 DISK_THRESHOLD_SHARE = 0.10  # and for nodefs.available
 PID_THRESHOLD_SHARE = 0.05
-MAX_IMAGES = 50  # as Kubernetes' nodeStatusMaxImages
 _PRESSURE_WORDS = {
     ("MemoryPressure", False): (
         "KubeletHasSufficientMemory", "kubelet has sufficient memory available"),
@@ -49,9 +47,10 @@ class NodeReporter:
 
     def __init__(
         self, client: Client, name: str, *, pod_cidr: str, node_dir: str, host: str,
-        images: Callable[[], list[Object]],
+        images: Callable[[], list[Object]], settings: KubeletConfiguration,
     ) -> None:  # fmt: skip
         self._client = client
+        self._settings = settings
         self.name = name
         self._pod_cidr = pod_cidr
         self._node_dir = node_dir
@@ -88,9 +87,15 @@ class NodeReporter:
             "apiVersion": "v1",
             "kind": "Node",
             "metadata": {"name": self.name, "labels": self._labels()},
-            "spec": {"podCIDR": self._pod_cidr, "podCIDRs": [self._pod_cidr]},
+            "spec": self._spec(),
             "status": self.status({}),
         }
+
+    def _spec(self) -> Object:
+        spec: Object = {"podCIDR": self._pod_cidr, "podCIDRs": [self._pod_cidr]}
+        if self._settings.register_with_taints:
+            spec["taints"] = [dict(taint) for taint in self._settings.register_with_taints]
+        return spec
 
     def _labels(self) -> dict[str, str]:
         return {
@@ -115,7 +120,9 @@ class NodeReporter:
         with self._lock:
             old = self._node.get("status") or {}
             fresh = self.status(old)
-            is_due = time.monotonic() - self._reported_at > REPORT_EVERY_S
+            is_due = (
+                time.monotonic() - self._reported_at > self._settings.node_status_report_frequency_s
+            )
             if not is_due and _without_times(fresh) == _without_times(old):
                 return
             self._node = self._client.patch(
@@ -130,15 +137,11 @@ class NodeReporter:
             "cpu": str(found.cpus),
             "memory": f"{found.memory // 1024}Ki",
             "ephemeral-storage": f"{found.disk // 1024}Ki",
-            "pods": str(MAX_PODS),
-        }
-        allocatable = capacity | {
-            "memory": f"{(found.memory - MEMORY_THRESHOLD_BYTES) // 1024}Ki",
-            "ephemeral-storage": str(int(found.disk * (1 - DISK_THRESHOLD_SHARE))),
+            "pods": str(self._settings.max_pods),
         }
         return {
             "capacity": capacity,
-            "allocatable": allocatable,
+            "allocatable": allocatable(capacity, self._settings),
             "conditions": _conditions(old, found),
             "addresses": [
                 {"type": "InternalIP", "address": self._host},
@@ -146,7 +149,7 @@ class NodeReporter:
             ],
             "daemonEndpoints": {"kubeletEndpoint": {"Port": self._port}},
             "nodeInfo": machine.node_info(),
-            "images": self._images()[:MAX_IMAGES],
+            "images": self._images()[: _bound(self._settings.node_status_max_images)],
         }
 
     # ---- heartbeats ----
@@ -155,7 +158,7 @@ class NodeReporter:
         """Say that this node is alive; raises ClientError."""
         spec = {
             "holderIdentity": self.name,
-            "leaseDurationSeconds": LEASE_DURATION_S,
+            "leaseDurationSeconds": self._settings.node_lease_duration_s,
             "renewTime": meta.now_micro(),
         }
         try:
@@ -201,6 +204,11 @@ def _conditions(old: Object, found: machine.Resources) -> list[Object]:
         condition["lastHeartbeatTime"] = now
     conditions: list[Object] = status["conditions"]
     return conditions
+
+
+def _bound(count: int) -> int | None:
+    """-1 = no bound."""
+    return None if count < 0 else count
 
 
 def _without_times(status: Object) -> Object:

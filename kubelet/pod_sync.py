@@ -20,6 +20,7 @@ from typing import Any
 from kubelet import pod_status, unsupported
 from kubelet.admission import Admission
 from kubelet.backoff import Backoff
+from kubelet.configuration import KubeletConfiguration
 from kubelet.container_config import ConfigMissing, ContainerConfigs, NoCommand, grace_s
 from kubelet.environment import Surroundings, host_ip
 from kubelet.image_puller import ImageNotReady, ImagePuller
@@ -88,8 +89,9 @@ class PodSync:
         self, *, client: Client, runtime: Runtime, network: PodNetwork, recorder: Recorder,
         puller: ImagePuller, volumes: Volumes, configs: ContainerConfigs, objects: ObjectWatch,
         node: Callable[[], Object], find: Callable[[str], Object | None],
-        requeue: Callable[[str], None],
+        requeue: Callable[[str], None], settings: KubeletConfiguration,
     ) -> None:  # fmt: skip
+        self._settings = settings
         self._runtime, self._network, self._recorder = runtime, network, recorder
         self._puller, self._volumes, self._configs = puller, volumes, configs
         self._objects = objects
@@ -237,7 +239,7 @@ class PodSync:
         if not look.has_sandbox:
             if look.sandbox is not None or look.status.get("podIP"):
                 self._drop_lost_sandbox(look)
-            look.sandbox = self._runtime.run_pod_sandbox(_sandbox_config(look.pod))
+            look.sandbox = self._runtime.run_pod_sandbox(_sandbox_config(look.pod, self._settings))
         assert look.sandbox is not None
         if has_host_network:
             return host_ip(self._node())
@@ -414,13 +416,13 @@ def _lives(container: ContainerStatus | None) -> bool:
     return container is not None and container.state != "exited"
 
 
-def _sandbox_config(pod: Object) -> SandboxConfig:
+def _sandbox_config(pod: Object, settings: KubeletConfiguration) -> SandboxConfig:
     spec, about = pod["spec"], pod["metadata"]
     return SandboxConfig(
         id=about["uid"],
         hostname=hostname(pod),
         cgroup_parent=cgroup_parent(pod),
-        resources=pod_resources(pod),
+        resources=pod_resources(pod, settings.pod_pids_limit),
         host_network=bool(spec.get("hostNetwork")),
         host_ipc=bool(spec.get("hostIPC")),
         shares_pid=bool(spec.get("shareProcessNamespace")),

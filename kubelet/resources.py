@@ -15,7 +15,6 @@ from podium.api import quantity
 
 Object = dict[str, Any]
 
-DEFAULT_PIDS_LIMIT = 1024  # of a whole Pod: what a fork bomb stops at
 QUOTA_PERIOD_US = 100_000
 MIN_QUOTA_US = 1_000  # the kernel's own minimum
 SHARES_PER_CPU = 1024
@@ -79,14 +78,14 @@ def container_resources(container: Object) -> Resources:
     )
 
 
-def pod_resources(pod: Object) -> Resources:
-    """cgroup values of the whole Pod."""
+def pod_resources(pod: Object, pids_limit: int) -> Resources:
+    """cgroup values of the whole Pod. `pids_limit` is what a fork bomb stops at; -1 is none."""
     return Resources(
         cpu_shares=shares(pod_request(pod, "cpu")),
         cpu_quota_us=quota_us(_pod_limit(pod, "cpu")),
         cpu_period_us=QUOTA_PERIOD_US,
         memory_bytes=_pod_limit(pod, "memory") or None,
-        pids=DEFAULT_PIDS_LIMIT,
+        pids=pids_limit if pids_limit > 0 else None,
     )
 
 

@@ -45,6 +45,7 @@ class Wishes:
     database: str | None = None
     node_name: str | None = None
     pod_cidr: str | None = None
+    kubelet_config: Path | None = None
 
 
 @click.command()
@@ -54,6 +55,12 @@ class Wishes:
 @click.option("--database", metavar="URL", help="PostgreSQL instead of SQLite in the data dir.")
 @click.option("--node-name", metavar="NAME", help="What the node is called (the hostname).")
 @click.option("--pod-cidr", metavar="CIDR", help="The Pods' network (10.244.0.0/16 if free).")
+@click.option(
+    "--kubelet-config",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="A KubeletConfiguration: thresholds, reserved resources, … (kept for the next start).",
+)
 @click.option("--first-lesson", is_flag=True, help="Run manifests/01-… and show what to do next.")
 @cluster_options
 def command(data_dir: Path, detach: bool, first_lesson: bool, **wishes: Any) -> None:
@@ -102,12 +109,16 @@ def _settle(data_dir: Path, wishes: Wishes) -> cluster_config.ClusterConfig:
     preflight.check_kernel()
     end_processes(data_dir)  # components whose supervisor was killed
     found = cluster_config.read(data_dir)
+    if wishes.kubelet_config:
+        _check_kubelet_config(wishes.kubelet_config)
     config = _adjusted(found, wishes) if found else _new_config(data_dir, wishes)
     config = dataclasses.replace(config, port=preflight.check_port(config.host, config.port))
     cluster_config.write(data_dir, config)
     for node in config.nodes:
         for name in ("runtime", "pods", "images", "network"):
             (data_dir / "nodes" / node.name / name).mkdir(mode=0o700, parents=True, exist_ok=True)
+        if wishes.kubelet_config:
+            _keep_kubelet_config(wishes.kubelet_config, data_dir / "nodes" / node.name)
     (data_dir / "log").mkdir(mode=0o700, exist_ok=True)
     _ensure_pki(data_dir, config)
     return config
@@ -148,6 +159,28 @@ def _adjusted(config: cluster_config.ClusterConfig, wishes: Wishes) -> cluster_c
         port=config.port if wishes.port is None else wishes.port,
         database=wishes.database or config.database,
     )
+
+
+def _check_kubelet_config(path: Path) -> None:
+    """Only the kubelet knows its settings; raises Unfit with its words."""
+    done = subprocess.run(
+        [sys.executable, "-P", "-m", "kubelet", "--check-config", str(path)],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        env=component_environment(),
+        check=False,
+    )
+    if done.returncode != 0:
+        raise preflight.Unfit(done.stderr.strip())
+
+
+def _keep_kubelet_config(path: Path, node_dir: Path) -> None:
+    """Where the kubelet reads it, whole or not at all."""
+    temporary = node_dir / ".kubelet.yaml"
+    temporary.write_bytes(path.read_bytes())
+    temporary.chmod(0o600)
+    temporary.replace(node_dir / "kubelet.yaml")
 
 
 def _remove_if_new(data_dir: Path) -> None:

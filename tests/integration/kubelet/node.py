@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from kubelet.configuration import KubeletConfiguration
 from kubelet.container_config import ContainerConfigs
 from kubelet.image_puller import ImagePuller
 from kubelet.images import ImageStore
@@ -70,9 +71,10 @@ class Node:
         self.informers = InformerFactory(self.client)
         self.pods = self.informers.informer("pods", field_selector=f"spec.nodeName={NAME}")
         self.pods.add_index("uid", lambda pod: [pod["metadata"]["uid"]])
+        settings = KubeletConfiguration()
         self.reporter = NodeReporter(
             self.client, NAME, pod_cidr="10.244.0.0/24", node_dir=str(node_dir), host="192.0.2.7",
-            images=list,
+            images=list, settings=settings,
         )  # fmt: skip
         self.objects = ObjectWatch(self.client, self.wake)
         volumes = Volumes(str(node_dir), self.objects.get)
@@ -82,7 +84,7 @@ class Node:
             client=self.client, runtime=runtime, network=network,  # type: ignore[arg-type]
             recorder=self.recorder, puller=ImagePuller(self.images, self.recorder),
             volumes=volumes, configs=self.configs, objects=self.objects,
-            node=self.reporter.node, find=self._find, requeue=self.wake,
+            node=self.reporter.node, find=self._find, requeue=self.wake, settings=settings,
         )  # fmt: skip
         self.loop = ReconcileLoop("pod-sync", self.sync.reconcile, workers=4)
 

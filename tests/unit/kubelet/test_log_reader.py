@@ -12,10 +12,12 @@ import pytest
 
 from kubelet.log_follower import Exits, LogFollower
 from kubelet.log_reader import BLOCK, LogOptions, options_from, read_log
-from kubelet.log_rotation import MAX_FILES, rotate_logs
+from kubelet.log_rotation import rotate_logs
 from tests.support.fake_runtime import FakeRuntime
 from tests.support.waiting import eventually
 from tests.unit.kubelet.containers import a_status
+
+MAX_FILES = 5
 
 
 @pytest.fixture
@@ -177,7 +179,7 @@ def test_large_logs_are_rotated_and_the_oldest_go(
     monkeypatch.setattr(runtime, "reopen_log", reopened.append)
     for number in range(MAX_FILES + 2):
         append(log, f"line {number}")
-        assert rotate_logs(runtime, max_bytes=10) == 1
+        assert rotate_logs(runtime, 10, MAX_FILES) == 1
     append(log, "now")
     assert len(reopened) == MAX_FILES + 2
     assert len(list(log.parent.iterdir())) == MAX_FILES
@@ -191,4 +193,4 @@ def test_small_logs_and_ended_containers_are_left_alone(
     append(log, "a line")
     ended = a_status(log_path=str(log), state="exited")
     monkeypatch.setattr(runtime, "list_containers", lambda: [ended])
-    assert rotate_logs(runtime, max_bytes=1) == 0
+    assert rotate_logs(runtime, 1, MAX_FILES) == 0

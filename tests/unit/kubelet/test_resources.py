@@ -38,9 +38,9 @@ def test_a_tiny_limit_becomes_the_smallest_quota_that_the_kernel_takes() -> None
 
 def test_one_container_without_a_limit_leaves_the_pod_without_one() -> None:
     limited = with_resources(limits={"cpu": "1", "memory": "1Mi"})
-    whole = resources.pod_resources(a_kubelet_pod(limited, limited))
+    whole = resources.pod_resources(a_kubelet_pod(limited, limited), -1)
     assert (whole.cpu_quota_us, whole.memory_bytes) == (200_000, 2 * 1024 * 1024)
-    half = resources.pod_resources(a_kubelet_pod(limited, a_container("other")))
+    half = resources.pod_resources(a_kubelet_pod(limited, a_container("other")), -1)
     assert (half.cpu_quota_us, half.memory_bytes) == (None, None)
 
 
@@ -51,8 +51,9 @@ def test_a_pod_needs_what_its_hungriest_init_container_needs_alone() -> None:
     assert resources.pod_request(a_kubelet_pod(main, main), "cpu") == 200
 
 
-def test_every_pod_has_a_limit_of_processes() -> None:
-    assert resources.pod_resources(a_kubelet_pod()).pids == resources.DEFAULT_PIDS_LIMIT
+def test_a_pod_has_the_nodes_limit_of_processes() -> None:
+    assert resources.pod_resources(a_kubelet_pod(), 100).pids == 100
+    assert resources.pod_resources(a_kubelet_pod(), -1).pids is None
 
 
 @pytest.mark.parametrize(
