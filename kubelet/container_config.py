@@ -17,6 +17,7 @@ from kubelet.image_puller import Pulled
 from kubelet.pod_files import etc_mounts, hostname, termination_mount
 from kubelet.runtime.capabilities import NAMES as CAPABILITIES
 from kubelet.runtime.protocol import ContainerConfig, PidNamespace
+from kubelet.seccomp import SeccompProfiles
 from kubelet.user_lookup import User, resolve_user
 from kubelet.volumes import Volumes
 
@@ -36,15 +37,18 @@ class ContainerConfigs:
     def __init__(self, node_dir: str, volumes: Volumes) -> None:
         self._logs = Path(node_dir) / "logs"
         self._volumes = volumes
+        self._seccomp = SeccompProfiles(f"{node_dir}/seccomp")
         self._memory_bytes = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
     def make(
         self, pod: Object, container: Object, attempt: int, *, image: Pulled,
         around: Surroundings, paths: Mapping[str, str],
     ) -> ContainerConfig:  # fmt: skip
-        """Raises ConfigMissing, UnknownUser, VolumeError or NoCommand."""
+        """Raises ConfigMissing, UnknownUser, VolumeError, NoCommand or ProfileError."""
         context = security.context_of(container)
         user = _user(pod, container, image)
+        capabilities = security.capabilities(container, CAPABILITIES)
+        profile = security.seccomp_profile(pod, container)
         env = _environment(pod, container, image, user, around)
         pod_dir = self._volumes.pod_dir(pod["metadata"]["uid"])
         taken = [mount["mountPath"] for mount in container.get("volumeMounts") or ()]
@@ -64,7 +68,8 @@ class ContainerConfigs:
             uid=user.uid,
             gid=user.gid,
             groups=sorted({*user.groups, *security.extra_groups(pod)}),
-            capabilities=security.capabilities(container, CAPABILITIES),
+            capabilities=capabilities,
+            seccomp=self._seccomp.program(profile, capabilities),
             no_new_privileges=context.get("allowPrivilegeEscalation") is False,
             readonly_rootfs=bool(context.get("readOnlyRootFilesystem")),
             privileged=bool(context.get("privileged")),

@@ -33,6 +33,7 @@ from kubelet.pod_status import Observed
 from kubelet.resources import cgroup_parent, pod_resources
 from kubelet.runtime.errors import RuntimeFailure
 from kubelet.runtime.protocol import ContainerStatus, Runtime, SandboxConfig, SandboxStatus
+from kubelet.seccomp import ProfileError
 from kubelet.status_writer import StatusWriter
 from kubelet.termination import last_words
 from kubelet.user_lookup import UnknownUser
@@ -274,7 +275,7 @@ class PodSync:
             return failure.again_s
         except (ConfigMissing, UnknownUser, VolumeError) as failure:
             return self._fail(look, name, "CreateContainerConfigError", failure)
-        except (NoCommand, RuntimeFailure, OSError) as failure:
+        except (NoCommand, ProfileError, RuntimeFailure, OSError) as failure:
             return self._fail(look, name, "CreateContainerError", failure)
         backoff = look.memory.backoffs.setdefault(name, Backoff())
         if start.failed_at is not None:

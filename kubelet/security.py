@@ -56,6 +56,14 @@ def _full_name(name: str) -> str:
     return name if name.startswith("CAP_") else f"CAP_{name}"
 
 
+def seccomp_profile(pod: Object, container: Object) -> Object | None:
+    """None if nothing is said, and for a privileged container, which no filter would fit."""
+    if context_of(container).get("privileged"):
+        return None
+    found: Object | None = _either(pod, container, "seccompProfile")
+    return found
+
+
 def user_of(pod: Object, container: Object, image_user: str) -> tuple[int | str, int | str | None]:
     """(user, group) by number or name: what securityContext says, else the image ("1000:users").
     A group of None is the one that /etc/passwd gives the user."""

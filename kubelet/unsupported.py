@@ -77,9 +77,8 @@ def _of_containers(pod: Object) -> Iterator[str]:
 
 
 def _of_profile(where: str, context: Object) -> Iterator[str]:
-    for field in ("seccompProfile", "appArmorProfile"):
-        if (context.get(field) or {}).get("type") == "Localhost":
-            yield f"{where}.{field}: profiles of the node are not supported yet"
+    if (context.get("appArmorProfile") or {}).get("type") == "Localhost":
+        yield f"{where}.appArmorProfile: profiles of the node are not supported yet"
 
 
 def warnings(pod: Object) -> list[str]:

@@ -15,7 +15,7 @@ NAMES = (
     "CAP_BLOCK_SUSPEND", "CAP_AUDIT_READ", "CAP_PERFMON", "CAP_BPF", "CAP_CHECKPOINT_RESTORE",
 )  # fmt: skip
 _BIT = {name: 1 << number for number, name in enumerate(NAMES)}
-MKNOD = _BIT["CAP_MKNOD"]
+MKNOD, SYS_ADMIN = _BIT["CAP_MKNOD"], _BIT["CAP_SYS_ADMIN"]
 ALL = (1 << len(NAMES)) - 1
 
 

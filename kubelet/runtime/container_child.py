@@ -8,6 +8,7 @@ of the file (the command runs) or "error <kind> <message>". A terminal's master 
 
 from __future__ import annotations
 
+import binascii
 import contextlib
 import fcntl
 import os
@@ -41,7 +42,7 @@ class ProcessPlan:
     groups: tuple[int, ...]
     capability_mask: int
     no_new_privileges: bool
-    seccomp_program: bytes  # empty = none
+    seccomp: str  # a program in base64; empty = none
     oom_score_adj: int
     tty: bool
 
@@ -179,12 +180,13 @@ def _exec(plan: ProcessPlan) -> NoReturn:
     syscalls.reset_signals()  # what Python, the shim or the launcher's starter had ignored
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
     os.umask(0o022)
-    _drop_privileges(plan)
+    mask = _drop_privileges(plan)
     try:
         os.chdir(plan.cwd)
     except OSError as error:
         raise RuntimeFailure(f'chdir "{plan.cwd}": {_reason(error)}') from None
     path = find_executable(plan.argv[0], plan.env)
+    _drop_the_rest(plan, mask)
     try:
         os.execve(path, list(plan.argv), plan.env)
     except FileNotFoundError:
@@ -193,21 +195,43 @@ def _exec(plan: ProcessPlan) -> NoReturn:
         raise CommandNotExecutable(f"exec {path}: {_reason(error)}") from None
 
 
-def _drop_privileges(plan: ProcessPlan) -> None:
-    """Filter, bounding set, groups, user, capabilities: each needs what the next one drops."""
+def _drop_privileges(plan: ProcessPlan) -> int:
+    """Bounding set, groups, user: each needs what the next one drops. From here on files are seen
+    as the command will see them; gives the capabilities that it will have.
+
+    A user other than root has none once it has exec'ed: with no ambient set the kernel takes them,
+    and the bounding set is what set-user-ID programs may get back.
+    """
     if plan.no_new_privileges:
         syscalls.prctl(syscalls.PR_SET_NO_NEW_PRIVS, 1)
-    if plan.seccomp_program:
-        syscalls.set_seccomp_filter(plan.seccomp_program)
     for number in range(len(capabilities.NAMES)):
         if not plan.capability_mask >> number & 1:
             with contextlib.suppress(OSError):  # EINVAL: an older kernel without that capability
                 syscalls.prctl(syscalls.PR_CAPBSET_DROP, number)
     os.setgroups(plan.groups)
     os.setresgid(plan.gid, plan.gid, plan.gid)
+    syscalls.prctl(syscalls.PR_SET_KEEPCAPS, 1)  # what a filter needs, as long as it is not there
     os.setresuid(plan.uid, plan.uid, plan.uid)
-    syscalls.capset(plan.capability_mask if plan.uid == 0 else 0)
+    mask = plan.capability_mask if plan.uid == 0 else 0
+    keep = capabilities.SYS_ADMIN if plan.seccomp and not plan.no_new_privileges else 0
+    syscalls.capset(mask, permitted=mask | keep)
     syscalls.prctl(syscalls.PR_SET_PDEATHSIG, signal.SIGKILL)  # changing the user clears it
+    return mask
+
+
+def _drop_the_rest(plan: ProcessPlan, mask: int) -> None:
+    """The filter comes last: all that it must let pass is execve and, without no_new_privs (which
+    makes CAP_SYS_ADMIN unnecessary), one capset."""
+    if not plan.seccomp:
+        return
+    program = binascii.a2b_base64(plan.seccomp)
+    if plan.no_new_privileges:
+        syscalls.set_seccomp_filter(program)
+        return
+    with_admin = mask | capabilities.SYS_ADMIN
+    syscalls.capset(with_admin, permitted=with_admin)
+    syscalls.set_seccomp_filter(program)
+    syscalls.capset(mask, permitted=mask)
 
 
 def find_executable(name: str, env: dict[str, str]) -> str:

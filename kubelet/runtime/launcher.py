@@ -68,7 +68,6 @@ def prepare(root: str, cgroup_root: str) -> Host:
         image=host_image.prepare(layout.host_image),
         cgroup_views=tuple(_cgroup_views(cgroups)),
         permitted_mask=capabilities.permitted(),
-        seccomp_program=b"",
         null_fd=os.open("/dev/null", os.O_RDWR | os.O_CLOEXEC),
     )
 

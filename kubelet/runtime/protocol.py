@@ -86,6 +86,7 @@ class ContainerConfig:
     groups: list[int] = field(default_factory=list)
     capabilities: list[str] = field(default_factory=list)
     no_new_privileges: bool = False
+    seccomp: str = ""  # a classic BPF program (`man 2 seccomp`) in base64; "" = none
     readonly_rootfs: bool = False
     privileged: bool = False
     stdin: bool = False

@@ -52,7 +52,6 @@ class Host:
     image: HostImage
     cgroup_views: tuple[CgroupView, ...]
     permitted_mask: int  # no process can have more capabilities than the launcher itself
-    seccomp_program: bytes
     null_fd: int
 
 
@@ -115,7 +114,7 @@ class Container:
             gid=config.gid, groups=tuple(config.groups),
             capability_mask=mask & host.permitted_mask,
             no_new_privileges=config.no_new_privileges,
-            seccomp_program=b"" if config.privileged else host.seccomp_program,
+            seccomp="" if config.privileged else config.seccomp,
             oom_score_adj=config.oom_score_adj, tty=config.tty,
         )  # fmt: skip
 

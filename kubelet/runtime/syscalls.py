@@ -36,6 +36,7 @@ _MOVE_MOUNT_F_EMPTY_PATH, _MOVE_MOUNT_T_SYMLINKS = 0x4, 0x10
 
 PR_SET_PDEATHSIG = 1
 PR_SET_DUMPABLE = 4
+PR_SET_KEEPCAPS = 8
 PR_SET_NAME = 15
 PR_CAPBSET_READ = 23
 PR_CAPBSET_DROP = 24
@@ -185,12 +186,12 @@ def open_in_root(root_fd: int, path: str, flags: int) -> int:
 # Privileges
 
 
-def capset(mask: int) -> None:
-    """Permitted and effective become `mask`, inheritable becomes empty (`man 2 capset`)."""
-    low, high = mask & 0xFFFFFFFF, mask >> 32
+def capset(effective: int, *, permitted: int) -> None:
+    """These become the sets, the inheritable one becomes empty (`man 2 capset`)."""
+    words = [mask >> shift & 0xFFFFFFFF for shift in (0, 32) for mask in (effective, permitted)]
     header = ctypes.create_string_buffer(struct.pack("=Ii", _CAPABILITY_VERSION_3, 0))
-    data = ctypes.create_string_buffer(struct.pack("=6I", low, low, 0, high, high, 0))
-    _checked(_libc.capset(header, data), "capset", f"{mask:#x}")
+    data = ctypes.create_string_buffer(struct.pack("=6I", *words[:2], 0, *words[2:], 0))
+    _checked(_libc.capset(header, data), "capset", f"{effective:#x}")
 
 
 def join_new_session_keyring() -> None:

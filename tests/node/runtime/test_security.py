@@ -1,0 +1,97 @@
+"""Privileges of a process in a container, as the kernel has them."""
+
+from __future__ import annotations
+
+import base64
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from kubelet.runtime.protocol import ContainerStatus
+from kubelet.seccomp import SeccompProfiles
+from tests.node.runtime.engine import DEFAULT_CAPABILITIES, Pods
+
+# Makes system call number argv[1] with arguments argv[2:] and prints the errno
+CALL = """python3 -c '
+import ctypes, sys
+libc = ctypes.CDLL(None, use_errno=True)
+words = [ctypes.c_long(int(word, 0)) for word in sys.argv[1:]]
+print(ctypes.get_errno() if libc.syscall(*words) < 0 else 0)
+' """
+EPERM, EINVAL, ENOSYS = "1", "22", "38"
+UNSHARE, KEYCTL, X32_GETPID = 272, 250, 0x40000000 | 39
+
+
+def default_filter(capabilities: list[str] = DEFAULT_CAPABILITIES) -> str:
+    return SeccompProfiles("/nowhere").program({"type": "RuntimeDefault"}, capabilities)
+
+
+def local_filter(directory: Path, **profile: object) -> str:
+    (directory / "profile.json").write_text(json.dumps(profile))
+    found = {"type": "Localhost", "localhostProfile": "profile.json"}
+    return SeccompProfiles(str(directory)).program(found, DEFAULT_CAPABILITIES)
+
+
+def status_of(pods: Pods, container: ContainerStatus) -> dict[str, str]:
+    """/proc/1/status as seen from an exec'ed process's neighbour."""
+    return dict(re.findall(r"(\w+):\s+(.*)", pods.sh(container, "cat /proc/1/status")))
+
+
+@pytest.mark.parametrize("uid", [0, 1234])
+@pytest.mark.parametrize("no_new_privileges", [True, False])
+def test_a_filter_holds_for_the_command_and_for_what_is_execed(
+    pods: Pods, uid: int, no_new_privileges: bool
+) -> None:
+    container = pods.sleeper(seccomp=default_filter(), uid=uid, no_new_privileges=no_new_privileges)
+    assert status_of(pods, container)["Seccomp"] == "2"
+    own = dict(re.findall(r"(\w+):\s+(.*)", pods.sh(container, "cat /proc/self/status")))
+    assert (own["Seccomp"], own["Seccomp_filters"]) == ("2", "1")
+    assert own["NoNewPrivs"] == str(int(no_new_privileges))
+    assert own["CapEff"] == own["CapPrm"]
+    assert int(own["CapPrm"], 16) & 1 << 21 == 0  # no CAP_SYS_ADMIN left over
+
+
+def test_the_default_filter_refuses_what_an_unfiltered_process_may_do(pods: Pods) -> None:
+    free, bound = pods.sleeper(), pods.sleeper(seccomp=default_filter())
+    get_keyring = f"{KEYCTL} 0 -3 0"  # KEYCTL_GET_KEYRING_ID of the session keyring
+    assert pods.sh(free, CALL + get_keyring) == "0"
+    assert pods.sh(bound, CALL + get_keyring) == EPERM
+    assert pods.sh(bound, f"{CALL} {UNSHARE} 0x10000000") == EPERM
+    assert pods.sh(bound, f"{CALL} 1000") == ENOSYS
+    assert (
+        pods.sh(bound, "ls / >/dev/null && python3 -c 'import threading, socket' && echo works")
+        == "works"
+    )
+
+
+def test_a_container_without_a_filter_has_none(pods: Pods) -> None:
+    assert status_of(pods, pods.sleeper())["Seccomp"] == "0"
+
+
+def test_a_privileged_container_is_not_filtered(pods: Pods) -> None:
+    container = pods.sleeper(seccomp=default_filter(), privileged=True)
+    assert status_of(pods, container)["Seccomp"] == "0"
+
+
+def test_a_profile_of_the_node_is_obeyed(pods: Pods, tmp_path: Path) -> None:
+    no_mkdir = {"names": ["mkdir", "mkdirat"], "action": "SCMP_ACT_ERRNO", "errnoRet": 13}
+    text = local_filter(tmp_path, defaultAction="SCMP_ACT_ALLOW", syscalls=[no_mkdir])
+    container = pods.sleeper(seccomp=text)
+    assert "Permission denied" in pods.sh(container, "mkdir /tmp/x")
+    assert pods.sh(container, "touch /tmp/x && echo made") == "made"
+
+
+def test_a_profile_that_kills_ends_the_process_by_sigsys(pods: Pods, tmp_path: Path) -> None:
+    kill = {"names": ["mkdir", "mkdirat"], "action": "SCMP_ACT_KILL_PROCESS"}
+    text = local_filter(tmp_path, defaultAction="SCMP_ACT_ALLOW", syscalls=[kill])
+    ended = pods.ended(pods.start("mkdir", "/tmp/x", seccomp=text))
+    assert ended.exit_code == 128 + 31  # SIGSYS
+
+
+def test_a_program_that_the_kernel_does_not_take_is_a_start_error(pods: Pods) -> None:
+    rubbish = base64.b64encode(bytes(8)).decode()
+    started = pods.sleeper(seccomp=rubbish)
+    assert (started.reason, started.exit_code) == ("StartError", 128)
+    assert "seccomp" in started.message
