@@ -349,6 +349,13 @@ class PodiumRuntime:
         except OSError as error:  # it ended while we looked
             raise ContainerNotRunning(f"container {container_id[:12]}: {error}") from None
 
+    def sandbox_stats(self, sandbox_id: str) -> ContainerStats:
+        self._shim(sandbox_id)
+        try:
+            return self.cgroups.stats(self._cgroup_parents[sandbox_id])
+        except OSError as error:  # it was removed while we looked
+            raise SandboxNotFound(f"sandbox {sandbox_id}: {error}") from None
+
     # Events and the end
 
     def events(self) -> Iterator[RuntimeEvent]:

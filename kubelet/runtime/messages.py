@@ -18,6 +18,7 @@ from typing import Any
 from kubelet.runtime.protocol import (
     ContainerConfig,
     ContainerStatus,
+    Device,
     Mount,
     Resources,
     SandboxConfig,
@@ -71,10 +72,12 @@ def sandbox_config(fields: Message) -> SandboxConfig:
 
 
 def container_config(fields: Message) -> ContainerConfig:
-    mounts = [Mount(**mount) for mount in fields["mounts"]]
-    return ContainerConfig(
-        **{**fields, "mounts": mounts, "resources": Resources(**fields["resources"])}
-    )
+    typed = {
+        "mounts": [Mount(**mount) for mount in fields["mounts"]],
+        "devices": [Device(**device) for device in fields["devices"]],
+        "resources": Resources(**fields["resources"]),
+    }
+    return ContainerConfig(**{**fields, **typed})
 
 
 def sandbox_status(fields: Message) -> SandboxStatus:

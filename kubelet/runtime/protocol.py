@@ -38,6 +38,22 @@ class Resources:
 
 
 @dataclass(frozen=True)
+class Device:
+    """A device node made in a container, and what may be done with it there.
+
+    `path` is the container's ("/dev/xvda"), major and minor are the host's; `permissions` are of
+    the letters r, w and m (read, write, make nodes), `mode` the node's own.
+    """
+
+    path: str
+    type: Literal["b", "c"]
+    major: int
+    minor: int
+    permissions: str = "rwm"
+    mode: int = 0o660
+
+
+@dataclass(frozen=True)
 class SandboxConfig:
     """A sandbox to make. `cgroup_parent` is relative to the node's root cgroup, e.g.
     "kubepods/burstable/pod<uid>"; the runtime creates it with `resources`."""
@@ -81,6 +97,7 @@ class ContainerConfig:
     log_path: str  # CRI log format: "<RFC 3339 nano> stdout|stderr F|P <line>\n"
     lower_dirs: list[str] = field(default_factory=list)
     mounts: list[Mount] = field(default_factory=list)
+    devices: list[Device] = field(default_factory=list)  # beside those that every container has
     uid: int = 0
     gid: int = 0
     groups: list[int] = field(default_factory=list)
@@ -134,11 +151,59 @@ class ContainerStatus:
 
 
 @dataclass(frozen=True)
+class DeviceIo:
+    """What was read from and written to one block device."""
+
+    major: int
+    minor: int
+    read_bytes: int = 0
+    write_bytes: int = 0
+    reads: int = 0
+    writes: int = 0
+
+
+@dataclass(frozen=True)
+class Pressure:
+    """The share of time in which some, or all, tasks waited: averages over 10, 60 and 300 s in
+    percent, and the sum in microseconds (kernel: `accounting/psi.rst`)."""
+
+    some: tuple[float, float, float, int]
+    full: tuple[float, float, float, int]
+
+
+@dataclass(frozen=True)
 class ContainerStats:
+    """The kernel's accounts of one cgroup and all below it: a container's, or a whole sandbox's.
+
+    0 where the kernel does not count. A limit is None where there is none. "Available" memory is
+    the limit less the working set. Pressure is None where the kernel does not measure it, which is
+    everywhere on cgroup v1.
+    """
+
     cpu_usage_ns: int
     memory_usage_bytes: int
-    memory_working_set_bytes: int
+    memory_working_set_bytes: int  # usage without the page cache that would be dropped first
     pids: int
+    cpu_user_ns: int = 0
+    cpu_system_ns: int = 0
+    cpu_periods: int = 0  # of the CPU limit, that have passed
+    cpu_throttled_periods: int = 0
+    cpu_throttled_ns: int = 0
+    memory_limit_bytes: int | None = None
+    memory_peak_bytes: int = 0
+    memory_rss_bytes: int = 0
+    memory_cache_bytes: int = 0
+    memory_mapped_file_bytes: int = 0
+    memory_limit_hits: int = 0
+    page_faults: int = 0
+    major_page_faults: int = 0
+    swap_usage_bytes: int = 0
+    swap_limit_bytes: int | None = None
+    pids_limit: int | None = None
+    io: tuple[DeviceIo, ...] = ()
+    cpu_pressure: Pressure | None = None
+    memory_pressure: Pressure | None = None
+    io_pressure: Pressure | None = None
 
 
 @dataclass(frozen=True)
@@ -207,7 +272,12 @@ class Runtime(Protocol):
         """After rotation: write on in a new file at the container's log_path."""
 
     def update_resources(self, container_id: str, resources: Resources) -> None: ...
-    def container_stats(self, container_id: str) -> ContainerStats: ...
+    def container_stats(self, container_id: str) -> ContainerStats:
+        """Of a running container, read from the kernel (well below a millisecond)."""
+
+    def sandbox_stats(self, sandbox_id: str) -> ContainerStats:
+        """Of all containers of a ready sandbox together, those that have ended included."""
+
     def events(self) -> Iterator[RuntimeEvent]:
         """What happens from this call on; `next` blocks, and it ends when the runtime is closed.
         Whoever calls it has a feed of their own. Events are lost over a restart of the kubelet:

@@ -15,7 +15,7 @@ import stat
 from dataclasses import dataclass
 
 from kubelet.runtime import syscalls
-from kubelet.runtime.protocol import Mount
+from kubelet.runtime.protocol import Device, Mount
 from kubelet.runtime.syscalls import (
     MNT_DETACH,
     MS_NODEV,
@@ -66,6 +66,7 @@ class RootPlan:
     directory: str  # holds upper, work and rootfs
     lower_dirs: tuple[str, ...]  # lowest first
     mounts: tuple[Mount, ...]
+    devices: tuple[Device, ...]
     shm_dir: str  # shared by the containers of a sandbox
     cgroup_views: tuple[CgroupView, ...]
     cwd: str
@@ -97,6 +98,8 @@ def enter(plan: RootPlan) -> None:
     _pivot(f"{plan.directory}/rootfs")
     _mount_proc_and_sys(plan)
     _mount_dev(shm, host_devices)
+    for device in plan.devices:
+        _make_node(device)
     for source in sources:
         _attach(source)
     if not plan.privileged:
@@ -193,6 +196,15 @@ def _mount_dev(shm: _Source, host_devices: list[tuple[str, int, int]]) -> None:
         with contextlib.suppress(FileExistsError):
             os.makedirs(os.path.dirname(f"/dev/{name}"), exist_ok=True)
             os.mknod(f"/dev/{name}", mode, device)
+
+
+def _make_node(device: Device) -> None:
+    """In the container's own tree: nothing of the host's is mounted yet below its root."""
+    _make_directory(os.path.dirname(device.path))
+    kind = stat.S_IFBLK if device.type == "b" else stat.S_IFCHR
+    with contextlib.suppress(FileNotFoundError):  # a privileged container has the host's already
+        os.unlink(device.path)
+    os.mknod(device.path, kind | device.mode, os.makedev(device.major, device.minor))
 
 
 def _list_host_devices() -> list[tuple[str, int, int]]:

@@ -25,7 +25,7 @@ from kubelet.runtime import (
     rootfs,
     syscalls,
 )
-from kubelet.runtime.cgroups import Cgroups
+from kubelet.runtime.cgroups import Cgroups, Leaf
 from kubelet.runtime.container_child import GO, MESSAGE_MAX_BYTES, READY, ProcessPlan
 from kubelet.runtime.errors import ContainerNotRunning, RuntimeFailure
 from kubelet.runtime.event_loop import EventLoop, Timer
@@ -75,6 +75,7 @@ class Container:
         self, owner: Owner, container_id: str, config: ContainerConfig, cgroup: str
     ) -> None:
         self.owner, self.config, self.cgroup = owner, config, cgroup
+        self.leaf = Leaf(cgroup, config.resources, tuple(config.devices), config.privileged)
         layout = owner.host.layout
         self.directory = layout.container(owner.sandbox_id, container_id)
         self.status = ContainerStatus(
@@ -125,7 +126,8 @@ class Container:
             directory=self.directory,
             lower_dirs=tuple(config.lower_dirs) or (host.image.lower_dir,),
             mounts=(*(Mount(path, path, readonly=True) for path in binds), *config.mounts),
-            shm_dir=self.owner.shm_dir, cgroup_views=host.cgroup_views, cwd=self._plan.cwd,
+            devices=self.leaf.devices, shm_dir=self.owner.shm_dir,
+            cgroup_views=host.cgroup_views, cwd=self._plan.cwd,
             readonly=config.readonly_rootfs, privileged=config.privileged,
         )  # fmt: skip
 
@@ -137,7 +139,7 @@ class Container:
         os.makedirs(self.directory)
         rootfs.make_directories(self.directory)
         self._log.open()
-        cgroups.create_leaf(self.cgroup, self.config.resources, all_devices=self.config.privileged)
+        cgroups.create_leaf(self.leaf)
         self._on_ready.append(done)
         self._spawn()
 
@@ -153,7 +155,7 @@ class Container:
             streams.append(writer)
         null = self.owner.host.null_fd
         stdio = (stdin, streams[0], streams[1]) if streams else (null, null, null)
-        procs = self.owner.host.cgroups.procs_files(self.cgroup, all_devices=self.config.privileged)
+        procs = self.owner.host.cgroups.procs_files(self.leaf)
         root = self._root_plan()
         self.pid = self._clone()
         if self.pid == 0:
@@ -392,7 +394,7 @@ class Exec:
     def _spawn(self, stdio: dict[str, int]) -> None:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         container, host = self.container, self.container.owner.host
-        procs = host.cgroups.procs_files(container.cgroup, all_devices=container.config.privileged)
+        procs = host.cgroups.procs_files(container.leaf)
         null = host.null_fd
         fds = (stdio.get("stdin", null), stdio.get("stdout", null), stdio.get("stderr", null))
         pidfd = os.pidfd_open(container.pid)

@@ -227,6 +227,11 @@ class FakeRuntime:
         return ContainerStats(cpu_usage_ns=1_000_000, memory_usage_bytes=1 << 20,
                               memory_working_set_bytes=1 << 19, pids=1)  # fmt: skip
 
+    def sandbox_stats(self, sandbox_id: str) -> ContainerStats:
+        self._ready(sandbox_id)
+        return ContainerStats(cpu_usage_ns=2_000_000, memory_usage_bytes=2 << 20,
+                              memory_working_set_bytes=1 << 20, pids=2)  # fmt: skip
+
     def events(self) -> Iterator[RuntimeEvent]:
         return self._events.listen()
 

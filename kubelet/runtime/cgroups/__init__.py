@@ -11,23 +11,35 @@ import os
 import signal
 import time
 from collections.abc import Iterable
+from dataclasses import dataclass
 
 from kubelet.runtime.cgroups import devices
 from kubelet.runtime.cgroups.hierarchy import Hierarchy, write
-from kubelet.runtime.cgroups.v1 import HierarchyV1
+from kubelet.runtime.cgroups.v1 import HierarchyV1, count_io_v1
 from kubelet.runtime.cgroups.v2 import HierarchyV2
 from kubelet.runtime.errors import HostUnsupported, RuntimeFailure
-from kubelet.runtime.protocol import ContainerStats, Resources
+from kubelet.runtime.protocol import ContainerStats, Device, Resources
 
 _ALL_V1 = frozenset(
     {"blkio", "cpu", "cpuacct", "cpuset", "devices", "freezer", "hugetlb", "memory", "net_cls",
      "net_prio", "perf_event", "pids", "rdma"}
 )  # fmt: skip
-WANTED_V1 = frozenset({"cpu", "cpuacct", "memory", "pids"})
-WANTED_V2 = frozenset({"cpu", "memory", "pids"})
+NEEDED = frozenset({"cpu", "memory", "pids"})
+WANTED_V1 = NEEDED | {"cpuacct", "blkio"}
+WANTED_V2 = NEEDED | {"io"}
 SHIMS = "shims"  # the cgroup of the launcher and of every shim, below the root
 KILL_TIMEOUT_S = 10.0
 REMOVE_TIMEOUT_S = 5.0
+
+
+@dataclass(frozen=True)
+class Leaf:
+    """A cgroup that holds processes: a container's. `devices` are beside those that all have."""
+
+    path: str
+    resources: Resources
+    devices: tuple[Device, ...] = ()
+    all_devices: bool = False
 
 
 class Cgroups:
@@ -41,9 +53,7 @@ class Cgroups:
         self.hierarchies = hierarchies
         self.devices_v1 = devices_v1
         self.device_program_fd = -1  # -1: none; only for v2
-        self._cpu = self._with("cpuacct", "cpu")
         self._memory = self._with("memory")
-        self._pids = self._with("pids")
 
     @classmethod
     def detect(cls, root: str, mountinfo: str = "/proc/self/mountinfo") -> Cgroups:
@@ -56,15 +66,17 @@ class Cgroups:
         ]
         v1_with_work = [hierarchy for hierarchy in v1 if hierarchy.controllers]
         found: list[Hierarchy] = [*v1_with_work]
-        if missing := WANTED_V2 - {name for h in v1_with_work for name in h.controllers}:
-            for point in (point for kind, point, _ in mounts if kind == "cgroup2"):
-                with open(f"{point}/cgroup.controllers", encoding="ascii") as file:
-                    present = missing & set(file.read().split())
-                if present:
-                    found.append(HierarchyV2(point, frozenset(present)))
-                    missing -= present
-                    break
-        if missing:
+        there = {name for h in v1_with_work for name in h.controllers}
+        if "blkio" in there:
+            there.add("io")
+        for point in (point for kind, point, _ in mounts if kind == "cgroup2"):
+            with open(f"{point}/cgroup.controllers", encoding="ascii") as file:
+                present = (WANTED_V2 - there) & set(file.read().split())
+            if present:
+                found.append(HierarchyV2(point, frozenset(present)))
+                there |= present
+                break
+        if missing := NEEDED - there:
             names = ", ".join(sorted(missing))
             raise HostUnsupported(f"the kernel offers no cgroup controller for: {names}")
         with_devices = [
@@ -79,6 +91,8 @@ class Cgroups:
         """Make the root, enter the shims' cgroup, and restrict devices for all that comes after."""
         for hierarchy in self.hierarchies:
             hierarchy.create(self.root, is_leaf=False)
+            if "blkio" in hierarchy.controllers:
+                count_io_v1(hierarchy.directory(self.root))
         if self.devices_v1:
             self._restrict_devices_v1(self.devices_v1)
         elif self._v2():
@@ -105,19 +119,36 @@ class Cgroups:
             hierarchy.create(f"{self.root}/{path}", is_leaf=False)
         self.update(path, resources)
 
-    def create_leaf(self, path: str, resources: Resources, *, all_devices: bool = False) -> None:
-        """A cgroup for processes: a container's."""
+    def create_leaf(self, leaf: Leaf) -> None:
         for hierarchy in self.hierarchies:
-            hierarchy.create(f"{self.root}/{path}", is_leaf=True)
-        self.update(path, resources)
-        if (tree := self._v2()) and self.device_program_fd >= 0 and not all_devices:
-            devices.attach_program(self.device_program_fd, tree.directory(f"{self.root}/{path}"))
+            hierarchy.create(f"{self.root}/{leaf.path}", is_leaf=True)
+        self.update(leaf.path, leaf.resources)
+        if leaf.all_devices:
+            return
+        if self.devices_v1 and leaf.devices:
+            self.devices_v1.create(f"{self.root}/{leaf.path}", is_leaf=True)
+            directory = self.devices_v1.directory(f"{self.root}/{leaf.path}")
+            devices.restrict_v1(directory, leaf.devices)
+        elif (tree := self._v2()) and self.device_program_fd >= 0:
+            self._attach_program(leaf, tree.directory(f"{self.root}/{leaf.path}"))
 
-    def procs_files(self, path: str, *, all_devices: bool = False) -> list[str]:
+    def _attach_program(self, leaf: Leaf, directory: str) -> None:
+        if not leaf.devices:
+            devices.attach_program(self.device_program_fd, directory)
+            return
+        program_fd = devices.load_program(leaf.devices)
+        try:
+            devices.attach_program(program_fd, directory)
+        finally:
+            os.close(program_fd)  # the cgroup holds it
+
+    def procs_files(self, leaf: Leaf) -> list[str]:
         """A process enters by writing "0" into each of these."""
-        files = [hierarchy.procs_file(f"{self.root}/{path}") for hierarchy in self.hierarchies]
-        if all_devices and self.devices_v1:
+        files = [hierarchy.procs_file(f"{self.root}/{leaf.path}") for hierarchy in self.hierarchies]
+        if self.devices_v1 and leaf.all_devices:
             files.append(self.devices_v1.procs_file(self.root))
+        elif self.devices_v1 and leaf.devices:
+            files.append(self.devices_v1.procs_file(f"{self.root}/{leaf.path}"))
         return files
 
     def update(self, path: str, resources: Resources) -> None:
@@ -125,14 +156,9 @@ class Cgroups:
             hierarchy.apply(f"{self.root}/{path}", resources)
 
     def stats(self, path: str) -> ContainerStats:
-        below = f"{self.root}/{path}"
-        usage, droppable = self._memory.memory_bytes(below)
-        return ContainerStats(
-            cpu_usage_ns=self._cpu.cpu_usage_ns(below),
-            memory_usage_bytes=usage,
-            memory_working_set_bytes=max(0, usage - droppable),
-            pids=self._pids.pids_current(below),
-        )
+        from kubelet.runtime.cgroups import accounts
+
+        return accounts.stats(self.hierarchies, f"{self.root}/{path}")
 
     def oom_kills(self, path: str) -> int:
         with contextlib.suppress(FileNotFoundError):
@@ -184,12 +210,8 @@ class Cgroups:
     def _v2(self) -> HierarchyV2 | None:
         return next((h for h in self.hierarchies if isinstance(h, HierarchyV2)), None)
 
-    def _with(self, *controllers: str) -> Hierarchy:
-        for name in controllers:
-            for hierarchy in self.hierarchies:
-                if name in hierarchy.controllers:
-                    return hierarchy
-        raise HostUnsupported(f"the kernel offers no cgroup controller for: {controllers[0]}")
+    def _with(self, controller: str) -> Hierarchy:
+        return next(h for h in self.hierarchies if controller in h.controllers)
 
 
 def _cgroup_mounts(lines: Iterable[str]) -> Iterable[tuple[str, str, frozenset[str]]]:

@@ -36,11 +36,13 @@ def read(path: str) -> str:
 
 def read_keyed(path: str, key: str) -> int:
     """The number after `key` in a file of "key number" lines; 0 if the kernel does not say."""
-    for line in read(path).splitlines():
-        name, _, value = line.partition(" ")
-        if name == key:
-            return int(value)
-    return 0
+    return read_table(path).get(key, 0)
+
+
+def read_table(path: str) -> dict[str, int]:
+    """A file of "key number" lines."""
+    pairs = (line.split() for line in read(path).splitlines())
+    return {key: int(value) for key, value in pairs}
 
 
 class Hierarchy(ABC):
@@ -65,22 +67,12 @@ class Hierarchy(ABC):
         """Set the limits that are not None or 0 and that this tree's controllers know."""
 
     @abstractmethod
-    def cpu_usage_ns(self, path: str) -> int: ...
-
-    @abstractmethod
-    def memory_bytes(self, path: str) -> tuple[int, int]:
-        """Usage, and of it the page cache that the kernel would drop first."""
-
-    @abstractmethod
     def oom_kills(self, path: str) -> int:
         """How many processes of this cgroup the kernel killed for want of memory."""
 
     @abstractmethod
     def end_forking(self, path: str) -> None:
         """From now on nothing in it can fork, so that a loop of kills comes to an end."""
-
-    def pids_current(self, path: str) -> int:
-        return int(read(f"{self.directory(path)}/pids.current"))
 
     def walk(self, path: str) -> Iterator[str]:
         """`path` and every cgroup below it, the deepest first; nothing if there is none."""

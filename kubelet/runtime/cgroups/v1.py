@@ -11,7 +11,8 @@ from kubelet.runtime.protocol import Resources
 
 
 class HierarchyV1(Hierarchy):
-    """One v1 tree with one or more of the controllers cpu, cpuacct, memory, pids, devices.
+    """One v1 tree with one or more of the controllers cpu, cpuacct, memory, pids, blkio,
+    devices.
     `options` are the words that mount it again: "cpu,cpuacct"."""
 
     def __init__(self, mount_point: str, controllers: frozenset[str], options: str = "") -> None:
@@ -29,14 +30,6 @@ class HierarchyV1(Hierarchy):
             _apply_memory(directory, resources.memory_bytes)
         if "pids" in self.controllers and resources.pids:
             write(f"{directory}/pids.max", str(resources.pids))
-
-    def cpu_usage_ns(self, path: str) -> int:
-        return int(read(f"{self.directory(path)}/cpuacct.usage"))
-
-    def memory_bytes(self, path: str) -> tuple[int, int]:
-        directory = self.directory(path)
-        usage = int(read(f"{directory}/memory.usage_in_bytes"))
-        return usage, read_keyed(f"{directory}/memory.stat", "total_inactive_file")
 
     def oom_kills(self, path: str) -> int:
         return read_keyed(f"{self.directory(path)}/memory.oom_control", "oom_kill")
@@ -72,3 +65,13 @@ def _apply_memory(directory: str, limit_bytes: int) -> None:
             raise
         for file in reversed(files):
             write(file, str(limit_bytes))
+
+
+def count_io_v1(directory: str, disks: str = "/sys/block") -> None:
+    """Have the kernel count what is read from and written to each disk. Since Linux 6.10 it begins
+    to only when somebody has configured a limit for the disk; 0, which is none, is enough."""
+    for name in os.listdir(disks) if os.path.isdir(disks) else []:
+        with contextlib.suppress(OSError):
+            if int(read(f"{disks}/{name}/size")):  # a loop device without a file has no size
+                number = read(f"{disks}/{name}/dev").strip()
+                write(f"{directory}/blkio.throttle.write_bps_device", f"{number} 0")

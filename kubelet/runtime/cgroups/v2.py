@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from kubelet.runtime.cgroups.hierarchy import Hierarchy, read, read_keyed, write
+from kubelet.runtime.cgroups.hierarchy import Hierarchy, read_keyed, write
 from kubelet.runtime.protocol import Resources
 
 
@@ -63,14 +63,6 @@ class HierarchyV2(Hierarchy):
                 write(swap, "0")
         if resources.pids:
             write(f"{directory}/pids.max", str(resources.pids))
-
-    def cpu_usage_ns(self, path: str) -> int:
-        return read_keyed(f"{self.directory(path)}/cpu.stat", "usage_usec") * 1000
-
-    def memory_bytes(self, path: str) -> tuple[int, int]:
-        directory = self.directory(path)
-        usage = int(read(f"{directory}/memory.current"))
-        return usage, read_keyed(f"{directory}/memory.stat", "inactive_file")
 
     def oom_kills(self, path: str) -> int:
         return read_keyed(f"{self.directory(path)}/memory.events", "oom_kill")

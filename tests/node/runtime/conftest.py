@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.node.runtime.engine import Engine, Pods
+from tests.support.disk import Disk, loop_disk
 
 
 @pytest.fixture(scope="session")
@@ -30,3 +31,9 @@ def own_engine(tmp_path: Path) -> Iterator[Engine]:
     engine = Engine(tmp_path / "engine", f"podium-o{os.getpid()}")
     yield engine
     engine.close()
+
+
+@pytest.fixture
+def disk(tmp_path: Path) -> Iterator[Disk]:
+    with loop_disk(tmp_path / "disk.img") as disk:
+        yield disk

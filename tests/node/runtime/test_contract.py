@@ -13,6 +13,7 @@ from kubelet.runtime.errors import (
     CommandNotFound,
     ContainerNotFound,
     ContainerNotRunning,
+    RuntimeFailure,
     SandboxNotFound,
     ShimGone,
 )
@@ -174,6 +175,18 @@ def test_a_reopened_log_goes_on_in_a_new_file(pods: Pods) -> None:
     os.rename(container.log_path, f"{container.log_path}.1")
     pods.runtime.reopen_log(container.id)
     assert Path(container.log_path).exists()
+
+
+def test_a_sandbox_has_stats_of_all_its_containers_while_it_is_ready(pods: Pods) -> None:
+    sandbox = pods.sandbox()
+    one, two = (pods.sleeper(sandbox=sandbox, name=name) for name in ("one", "two"))
+    whole = pods.runtime.sandbox_stats(sandbox)
+    assert whole.pids >= 2
+    parts = [pods.runtime.container_stats(container.id) for container in (one, two)]
+    assert whole.cpu_usage_ns >= max(part.cpu_usage_ns for part in parts)
+    pods.runtime.stop_pod_sandbox(sandbox)
+    with pytest.raises(RuntimeFailure, match="is not ready"):
+        pods.runtime.sandbox_stats(sandbox)
 
 
 def test_stats_and_updates_are_for_running_containers(pods: Pods) -> None:

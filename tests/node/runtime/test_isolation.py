@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 
 from kubelet.runtime.errors import RuntimeFailure
-from kubelet.runtime.protocol import Mount
+from kubelet.runtime.protocol import Device, Mount
 from tests.node.runtime.engine import Pods, log_text
+from tests.support.disk import Disk
 
 NAMESPACES = ("pid", "mnt", "net", "ipc", "uts", "cgroup")
 
@@ -129,6 +130,29 @@ def test_the_hosts_disk_cannot_be_opened_though_nodes_can_be_made(pods: Pods) ->
     assert pods.sh(container, f"mknod /tmp/disk b {numbers} && echo made") == "made"
     assert "not permitted" in pods.sh(container, "head -c 1 /tmp/disk")
     assert pods.sh(container, "head -c 1 /dev/zero | wc -c") == "1"
+
+
+def test_a_device_that_a_container_is_given_can_be_used_as_far_as_it_was_given(
+    pods: Pods, disk: Disk
+) -> None:
+    given = Device("/dev/disks/data", "b", disk.major, disk.minor, "r", mode=0o640)
+    container = pods.sleeper(devices=[given])
+    assert pods.sh(container, "stat -c '%A %t:%T' /dev/disks/data") == (
+        f"brw-r----- {disk.major:x}:{disk.minor:x}"
+    )
+    assert pods.sh(container, "head -c 512 /dev/disks/data | wc -c") == "512"
+    assert "not permitted" in pods.sh(container, ": > /dev/disks/data")
+    assert pods.sh(container, "head -c 1 /dev/zero | wc -c") == "1"
+
+
+def test_devices_of_one_container_are_not_its_neighbours(pods: Pods, disk: Disk) -> None:
+    sandbox = pods.sandbox()
+    given = Device("/dev/data", "b", disk.major, disk.minor)
+    owner = pods.sleeper(sandbox=sandbox, devices=[given])
+    other = pods.sleeper(sandbox=sandbox, name="other")
+    assert pods.sh(owner, "echo hello > /dev/data && echo written") == "written"
+    assert pods.sh(other, f"mknod /tmp/disk b {disk.major} {disk.minor} && echo made") == "made"
+    assert "not permitted" in pods.sh(other, "head -c 1 /tmp/disk")
 
 
 def test_a_privileged_container_may_open_devices_and_mount(pods: Pods) -> None:

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from kubelet.runtime.cgroups import Cgroups, devices, hierarchy, v1, v2
+from kubelet.runtime.cgroups import NEEDED, Cgroups, Leaf, devices, hierarchy, v1, v2
 from kubelet.runtime.cgroups.v1 import HierarchyV1
 from kubelet.runtime.cgroups.v2 import HierarchyV2, cpu_weight
 from kubelet.runtime.errors import HostUnsupported
-from kubelet.runtime.protocol import Resources
+from kubelet.runtime.protocol import Device, Resources
 
 LIMITS = Resources(
     cpu_shares=512, cpu_quota_us=25_000, cpu_period_us=100_000, memory_bytes=1 << 20, pids=9
@@ -108,44 +108,6 @@ def test_shares_become_weight_as_the_oci_runtimes_do_it(shares: int, weight: int
     assert cpu_weight(shares) == weight
 
 
-def test_v1_reads_its_accounts(tmp_path: Path) -> None:
-    (tmp_path / "cpuacct.usage").write_text("123456\n")
-    (tmp_path / "memory.usage_in_bytes").write_text("5000\n")
-    (tmp_path / "memory.stat").write_text("cache 1\ntotal_inactive_file 2000\n")
-    (tmp_path / "memory.oom_control").write_text("oom_kill_disable 0\nunder_oom 0\noom_kill 3\n")
-    (tmp_path / "pids.current").write_text("4\n")
-    tree = HierarchyV1(str(tmp_path), frozenset({"cpuacct", "memory", "pids"}))
-    assert tree.cpu_usage_ns("") == 123_456
-    assert tree.memory_bytes("") == (5000, 2000)
-    assert (tree.oom_kills(""), tree.pids_current("")) == (3, 4)
-
-
-def test_v2_reads_its_accounts(tmp_path: Path) -> None:
-    (tmp_path / "cpu.stat").write_text("usage_usec 7\nuser_usec 5\n")
-    (tmp_path / "memory.current").write_text("5000\n")
-    (tmp_path / "memory.stat").write_text("anon 1\ninactive_file 2000\n")
-    (tmp_path / "memory.events").write_text("low 0\noom 1\noom_kill 1\n")
-    tree = HierarchyV2(str(tmp_path), frozenset({"cpu", "memory", "pids"}))
-    assert tree.cpu_usage_ns("") == 7000
-    assert tree.memory_bytes("") == (5000, 2000)
-    assert tree.oom_kills("") == 1
-
-
-def test_stats_join_the_hierarchies(tmp_path: Path) -> None:
-    trees = []
-    for name, file, value in (
-        ("cpuacct", "cpuacct.usage", "9"), ("memory", "memory.usage_in_bytes", "50"),
-        ("pids", "pids.current", "2"),
-    ):  # fmt: skip
-        (tmp_path / name / "r" / "c").mkdir(parents=True)
-        (tmp_path / name / "r" / "c" / file).write_text(value)
-        trees.append(HierarchyV1(str(tmp_path / name), frozenset({name})))
-    (tmp_path / "memory/r/c/memory.stat").write_text("total_inactive_file 70\n")
-    stats = Cgroups("r", list(trees)).stats("c")
-    assert (stats.cpu_usage_ns, stats.memory_usage_bytes, stats.pids) == (9, 50, 2)
-    assert stats.memory_working_set_bytes == 0  # never below, though the two files differ in age
-
-
 V1_MOUNTS = """\
 30 25 0:26 / {0}/cpu,cpuacct rw,nosuid shared:9 - cgroup cgroup rw,cpu,cpuacct
 31 25 0:27 / {0}/memory rw - cgroup cgroup rw,memory
@@ -156,6 +118,14 @@ V1_MOUNTS = """\
 """
 
 
+@pytest.fixture
+def unified(tmp_path: Path) -> Path:
+    (tmp_path / "unified").mkdir()
+    (tmp_path / "unified" / "cgroup.controllers").write_text("\n")
+    return tmp_path / "unified"
+
+
+@pytest.mark.usefixtures("unified")
 def test_a_hybrid_host_is_found_to_be_v1(tmp_path: Path) -> None:
     (tmp_path / "mountinfo").write_text(V1_MOUNTS.format(tmp_path))
     found = Cgroups.detect("podium-x", str(tmp_path / "mountinfo"))
@@ -173,16 +143,15 @@ def test_a_unified_host_is_found_to_be_v2(tmp_path: Path) -> None:
     (tmp_path / "cgroup.controllers").write_text("cpuset cpu io memory hugetlb pids\n")
     found = Cgroups.detect("podium-x", str(tmp_path / "mountinfo"))
     assert [(type(h), h.controllers) for h in found.hierarchies] == [
-        (HierarchyV2, frozenset({"cpu", "memory", "pids"}))
+        (HierarchyV2, frozenset({"cpu", "io", "memory", "pids"}))
     ]
     assert found.devices_v1 is None
 
 
-def test_each_controller_is_taken_from_where_it_is(tmp_path: Path) -> None:
+def test_each_controller_is_taken_from_where_it_is(tmp_path: Path, unified: Path) -> None:
     lines = V1_MOUNTS.format(tmp_path).splitlines(keepends=True)
     (tmp_path / "mountinfo").write_text("".join(line for line in lines if "/pids" not in line))
-    (tmp_path / "unified").mkdir()
-    (tmp_path / "unified" / "cgroup.controllers").write_text("pids hugetlb\n")
+    (unified / "cgroup.controllers").write_text("pids hugetlb\n")
     found = Cgroups.detect("podium-x", str(tmp_path / "mountinfo"))
     assert found.hierarchies[-1].controllers == frozenset({"pids"})
     assert isinstance(found.hierarchies[-1], HierarchyV2)
@@ -193,6 +162,16 @@ def test_a_missing_controller_is_named(tmp_path: Path) -> None:
     (tmp_path / "cgroup.controllers").write_text("cpu memory\n")
     with pytest.raises(HostUnsupported, match="no cgroup controller for: pids"):
         Cgroups.detect("podium-x", str(tmp_path / "mountinfo"))
+
+
+def test_v1_is_asked_to_count_the_io_of_each_disk_that_there_is(tmp_path: Path) -> None:
+    for name, size in (("vda", "1024"), ("loop0", "0")):
+        (tmp_path / "block" / name).mkdir(parents=True)
+        (tmp_path / "block" / name / "size").write_text(f"{size}\n")
+        (tmp_path / "block" / name / "dev").write_text("254:0\n" if size != "0" else "7:0\n")
+    (tmp_path / "cgroup").mkdir()
+    v1.count_io_v1(str(tmp_path / "cgroup"), str(tmp_path / "block"))
+    assert written(tmp_path / "cgroup") == {"blkio.throttle.write_bps_device": "254:0 0"}
 
 
 def test_v1_devices_are_denied_first_and_then_allowed_one_by_one(
@@ -259,6 +238,37 @@ def test_the_v2_program_judges_like_the_v1_list(
     access: int, kind: int, major: int, minor: int, verdict: int
 ) -> None:
     assert run_bpf(devices.device_program(), access, kind, major, minor) == verdict
+
+
+@pytest.mark.parametrize(
+    ("access", "kind", "major", "minor", "verdict"),
+    [
+        (READ, BLOCK, 8, 1, 1), (WRITE, BLOCK, 8, 1, 0), (READ | WRITE, BLOCK, 8, 1, 0),
+        (READ, CHAR, 8, 1, 0), (READ, BLOCK, 8, 2, 0), (READ | WRITE, CHAR, 10, 229, 1),
+        (READ, BLOCK, 10, 229, 0), (READ | WRITE, CHAR, 1, 3, 1),
+    ],
+)  # fmt: skip
+def test_the_v2_program_knows_the_devices_that_a_container_was_given(
+    access: int, kind: int, major: int, minor: int, verdict: int
+) -> None:
+    given = [Device("/dev/xvda", "b", 8, 1, "r"), Device("/dev/fuse", "c", 10, 229, "rw")]
+    assert run_bpf(devices.device_program(given), access, kind, major, minor) == verdict
+
+
+def test_a_container_with_devices_of_its_own_has_a_v1_list_of_its_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written_to: list[tuple[str, str]] = []
+    monkeypatch.setattr(devices, "write", lambda *wrote: written_to.append(wrote))
+    trees: list[hierarchy.Hierarchy] = [HierarchyV1(str(tmp_path / "all"), NEEDED)]
+    cgroups = Cgroups("r", trees, HierarchyV1(str(tmp_path / "devices"), frozenset({"devices"})))
+    leaf = Leaf("pod1/abc", Resources(), (Device("/dev/xvda", "b", 8, 1, "r"),))
+    cgroups.create_leaf(leaf)
+    assert (f"{tmp_path}/devices/r/pod1/abc/devices.allow", "b 8:1 r") in written_to
+    assert cgroups.procs_files(leaf)[-1] == f"{tmp_path}/devices/r/pod1/abc/cgroup.procs"
+    assert cgroups.procs_files(Leaf("pod1/def", Resources())) == [
+        f"{tmp_path}/all/r/pod1/def/cgroup.procs"
+    ]
 
 
 def test_whether_devices_are_controlled_is_known(tmp_path: Path) -> None:

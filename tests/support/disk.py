@@ -1,0 +1,42 @@
+"""A disk of a test's own: a file behind a loop device."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+SIZE_BYTES = 64 << 20
+
+
+@dataclass(frozen=True)
+class Disk:
+    path: str  # "/dev/loop3"
+
+    @property
+    def major(self) -> int:
+        return os.major(os.stat(self.path).st_rdev)
+
+    @property
+    def minor(self) -> int:
+        return os.minor(os.stat(self.path).st_rdev)
+
+
+@contextmanager
+def loop_disk(file: Path, size_bytes: int = SIZE_BYTES) -> Iterator[Disk]:
+    """Skips the test where the kernel has no loop devices."""
+    if not os.path.exists("/dev/loop-control"):
+        pytest.skip("this machine has no loop devices")
+    with open(file, "wb") as image:
+        os.posix_fallocate(image.fileno(), 0, size_bytes)
+    attach = ["losetup", "--find", "--show", str(file)]
+    path = subprocess.run(attach, check=True, capture_output=True, text=True).stdout.strip()
+    try:
+        yield Disk(path)
+    finally:
+        subprocess.run(["losetup", "--detach", path], check=True)
