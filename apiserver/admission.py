@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from apiserver import storage_admission
 from apiserver.authorization import node_of
 from apiserver.errors import ApiError
 from apiserver.request_info import User
@@ -30,8 +31,20 @@ def admit_create(store: Store, user: User, kind: Resource, obj: Object) -> None:
         _check_own_node(user, obj)
     if kind.namespaced:
         _check_namespace(store, kind, obj["metadata"])
-    if kind.key == "pods":
-        _fill_pod(store, obj)
+    match kind.key:
+        case "pods":
+            _fill_pod(store, obj)
+        case "persistentvolumes":
+            storage_admission.protect(kind, obj)
+        case "persistentvolumeclaims":
+            storage_admission.protect(kind, obj)
+            storage_admission.fill_in_class(store, obj)
+
+
+def admit_update(store: Store, kind: Resource, new: Object, old: Object) -> None:
+    """ApiError 403 for a change that the rest of the cluster does not allow."""
+    if kind.key == "persistentvolumeclaims":
+        storage_admission.check_growth(store, new, old)
 
 
 def _check_own_node(user: User, node: Object) -> None:

@@ -24,6 +24,7 @@ Object = dict[str, Any]
 MASTERS = "system:masters"
 NODES = "system:nodes"
 NODE_PREFIX = "system:node:"
+NODE_LABEL = "podium.dev/node"  # on a PersistentVolume: whose disk it is on
 READS = frozenset({"get", "list", "watch"})
 _WRITES = frozenset({"create", "update", "patch", "delete", "deletecollection"})
 # Into a container or a node: for who may do everything, whatever their HTTP method says.
@@ -33,7 +34,7 @@ _REVIEWS = frozenset({"selfsubjectreviews", "selfsubjectaccessreviews"})
 
 @dataclass(frozen=True, slots=True)
 class Action:
-    """What is asked, as authorization sees it. `field_selector` narrows a list or watch."""
+    """What is asked, as authorization sees it. The selectors narrow a list or watch."""
 
     verb: str
     resource: Resource
@@ -41,6 +42,7 @@ class Action:
     namespace: str | None = None
     name: str | None = None
     field_selector: str = ""
+    label_selector: str = ""
 
     @property
     def plural(self) -> str:
@@ -54,7 +56,8 @@ class Action:
 
 def action_of(call: Call) -> Action:
     return Action(call.verb, call.resource, call.subresource, call.namespace, call.name,
-                  call.query.get("fieldSelector", ""))  # fmt: skip
+                  call.query.get("fieldSelector", ""),
+                  call.query.get("labelSelector", ""))  # fmt: skip
 
 
 def authorize(store: Store, call: Call) -> None:
@@ -98,6 +101,8 @@ def node_of(user: User) -> str | None:
 
 
 _SCHEDULER = {
+    "persistentvolumes": frozenset({"update", "patch"}),
+    "persistentvolumeclaims": frozenset({"update", "patch"}),
     "pods": frozenset({"delete"}),
     "pods/binding": frozenset({"create"}),
     "pods/status": frozenset({"update", "patch"}),
@@ -128,6 +133,8 @@ def _node_may(store: Store, node: str, action: Action) -> bool:
             return action.verb in ("create", "update", "patch")
         case "configmaps" | "secrets" | "serviceaccounts":
             return _node_may_read(store, node, action)
+        case "persistentvolumeclaims" | "persistentvolumes":
+            return _node_may_storage(store, node, action)
         case "namespaces":
             return action.verb == "get"
     return False
@@ -151,6 +158,29 @@ def _node_may_pod(store: Store, node: str, action: Action) -> bool:
     pod = store.get("pods", action.namespace, action.name)
     # A Pod that is gone is nobody's secret: 404 says more than 403.
     return pod is None or pod.object["spec"].get("nodeName") == node
+
+
+def _node_may_storage(store: Store, node: str, action: Action) -> bool:
+    """The claims of its own Pods and the volumes that those are bound to; and the volumes that it
+    keeps on its own disk, which it also lets go once they are removed."""
+    if action.plural == "persistentvolumeclaims":
+        return _node_may_read(store, node, action)
+    if action.verb in ("list", "watch") and action.name is None:
+        return f"{NODE_LABEL}={node}" == action.label_selector
+    if action.verb not in ("get", "patch") or action.name is None:
+        return False
+    record = store.get("persistentvolumes", "", action.name)
+    if record is None:
+        return True  # 404 says more than 403
+    volume = record.object
+    if (volume["metadata"].get("labels") or {}).get(NODE_LABEL) == node:
+        return True
+    claim = volume["spec"].get("claimRef") or {}
+    if action.verb != "get" or not claim.get("name"):
+        return False
+    asked = Action("get", resource("persistentvolumeclaims"), None, claim.get("namespace"),
+                   claim["name"])  # fmt: skip
+    return _node_may_read(store, node, asked)
 
 
 def _selects(action: Action, path: str, value: str) -> bool:
@@ -193,7 +223,7 @@ def references(pod: Object) -> Iterator[tuple[str, str]]:
         for container in spec.get(kind) or ():
             yield from _of_container(container)
     for volume in spec.get("volumes") or ():
-        yield from _of_volume(volume)
+        yield from _of_volume(volume, pod["metadata"].get("name", ""))
         for source in (volume.get("projected") or {}).get("sources") or ():
             yield from _of_projection(source)
 
@@ -210,7 +240,11 @@ def _of_container(container: Object) -> Iterator[tuple[str, str]]:
                 yield plural, value_from[field].get("name", "")
 
 
-def _of_volume(volume: Object) -> Iterator[tuple[str, str]]:
+def _of_volume(volume: Object, pod_name: str) -> Iterator[tuple[str, str]]:
+    if volume.get("persistentVolumeClaim"):
+        yield "persistentvolumeclaims", volume["persistentVolumeClaim"].get("claimName", "")
+    if volume.get("ephemeral"):
+        yield "persistentvolumeclaims", f"{pod_name}-{volume.get('name', '')}"
     if "configMap" in volume:
         yield "configmaps", volume["configMap"].get("name", "")
     if "secret" in volume:

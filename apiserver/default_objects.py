@@ -2,23 +2,42 @@
 
 from __future__ import annotations
 
+import contextlib
+import copy
+from typing import Any
+
 from apiserver.errors import Conflicted
 from apiserver.storage import Store
 from apiserver.strategies import prepare_create
 from podium.api.scheme import resource
 
+STANDARD_CLASS = {
+    "apiVersion": "storage.k8s.io/v1",
+    "kind": "StorageClass",
+    "metadata": {
+        "name": "standard",
+        "annotations": {"storageclass.kubernetes.io/is-default-class": "true"},
+    },
+    "provisioner": "podium.dev/local-path",
+    "reclaimPolicy": "Delete",
+    "volumeBindingMode": "WaitForFirstConsumer",
+    "allowVolumeExpansion": True,
+}
 NAMESPACES = ("default", "kube-system", "kube-public", "kube-node-lease")
 
 
 def create_default_objects(store: Store) -> None:
     """Create what is missing. Safe to call at each start, and by several servers at once."""
-    namespaces = resource("namespaces")
     for name in NAMESPACES:
-        if store.get(namespaces.key, "", name) is not None:
-            continue
         namespace = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}
-        prepare_create(namespaces, namespace)
-        try:
-            store.write(namespaces.key, namespace, None)
-        except Conflicted:
-            continue  # another server was faster
+        _ensure(store, "namespaces", namespace)
+    _ensure(store, "storageclasses", copy.deepcopy(STANDARD_CLASS))
+
+
+def _ensure(store: Store, plural: str, obj: dict[str, Any]) -> None:
+    kind = resource(plural)
+    if store.get(kind.key, "", obj["metadata"]["name"]) is not None:
+        return
+    prepare_create(kind, obj)
+    with contextlib.suppress(Conflicted):  # another server was faster
+        store.write(kind.key, obj, None)

@@ -28,7 +28,10 @@ _COUNTS_GENERATIONS = frozenset({"deployments.apps", "replicasets.apps"})
 _KEEPS_STATUS_ON_CREATE = frozenset({"nodes"})
 _CREATED_BY_PUT = frozenset({"leases.coordination.k8s.io", "events"})
 _NEEDS_REVISION_ON_UPDATE = frozenset({"leases.coordination.k8s.io"})
-_ANSWERS_DELETED_OBJECT = frozenset({"pods", "namespaces", "serviceaccounts"})
+_ANSWERS_DELETED_OBJECT = frozenset(
+    {"pods", "namespaces", "serviceaccounts", "persistentvolumes", "persistentvolumeclaims",
+     "storageclasses.storage.k8s.io"}
+)  # fmt: skip
 
 # What only the server sets in metadata.
 _SERVERS_OWN = ("uid", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds",
@@ -82,6 +85,8 @@ def prepare_create(resource: Resource, obj: Object) -> None:
             _prepare_namespace(obj)
             obj.setdefault("spec", {})["finalizers"] = ["kubernetes"]
             obj["status"] = {"phase": "Active"}
+        case "persistentvolumes" | "persistentvolumeclaims":
+            obj["status"] = {"phase": "Pending"}
 
 
 def _prepare_namespace(namespace: Object) -> None:

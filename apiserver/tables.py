@@ -306,6 +306,74 @@ def _service_account(account: Object, now: datetime) -> list[Cell]:
     return [_name(account), len(account.get("secrets") or ()), _created(account, now)]
 
 
+_ACCESS_WORDS = (("ReadWriteOnce", "RWO"), ("ReadOnlyMany", "ROX"), ("ReadWriteMany", "RWX"),
+                 ("ReadWriteOncePod", "RWOP"))  # fmt: skip
+
+
+def _access_modes(modes: Iterable[str] | None) -> str:
+    found = set(modes or ())
+    return ",".join(short for mode, short in _ACCESS_WORDS if mode in found)
+
+
+def _storage_class_of(obj: Object, spec: Object) -> str:
+    beta = (obj["metadata"].get("annotations") or {}).get("volume.beta.kubernetes.io/storage-class")
+    return str(beta or spec.get("storageClassName") or "")
+
+
+def _phase(obj: Object, status: Object) -> str:
+    return "Terminating" if obj["metadata"].get("deletionTimestamp") else status.get("phase", "")
+
+
+def _persistent_volume(volume: Object, now: datetime) -> list[Cell]:
+    spec, status = _sections(volume)
+    claim = spec.get("claimRef")
+    return [
+        _name(volume),
+        str((spec.get("capacity") or {}).get("storage", "")),
+        _access_modes(spec.get("accessModes")),
+        spec.get("persistentVolumeReclaimPolicy", ""),
+        _phase(volume, status),
+        f"{claim.get('namespace', '')}/{claim.get('name', '')}" if claim else "",
+        _storage_class_of(volume, spec),
+        spec.get("volumeAttributesClassName") or "<unset>",
+        status.get("reason", ""),
+        _created(volume, now),
+        spec.get("volumeMode") or "<unset>",
+    ]
+
+
+def _persistent_volume_claim(claim: Object, now: datetime) -> list[Cell]:
+    spec, status = _sections(claim)
+    is_placed = bool(spec.get("volumeName"))
+    return [
+        _name(claim),
+        _phase(claim, status),
+        spec.get("volumeName", ""),
+        str((status.get("capacity") or {}).get("storage", "0")) if is_placed else "",
+        _access_modes(status.get("accessModes")) if is_placed else "",
+        _storage_class_of(claim, spec),
+        spec.get("volumeAttributesClassName") or "<unset>",
+        _created(claim, now),
+        spec.get("volumeMode") or "<unset>",
+    ]
+
+
+def _storage_class(storage_class: Object, now: datetime) -> list[Cell]:
+    annotations = storage_class["metadata"].get("annotations") or {}
+    is_default = "true" in (
+        annotations.get("storageclass.kubernetes.io/is-default-class"),
+        annotations.get("storageclass.beta.kubernetes.io/is-default-class"),
+    )
+    return [
+        f"{_name(storage_class)} (default)" if is_default else _name(storage_class),
+        storage_class.get("provisioner", ""),
+        storage_class.get("reclaimPolicy") or "Delete",
+        storage_class.get("volumeBindingMode") or "Immediate",
+        "true" if storage_class.get("allowVolumeExpansion") else "false",
+        _created(storage_class, now),
+    ]
+
+
 def _lease(lease: Object, now: datetime) -> list[Cell]:
     holder = (lease.get("spec") or {}).get("holderIdentity") or ""
     return [_name(lease), holder, _created(lease, now)]
@@ -379,6 +447,17 @@ _COLUMNS = {
     "secrets": _columns_of("Name Type Data:integer Age"),
     "serviceaccounts": _columns_of("Name Secrets:integer Age"),
     "leases.coordination.k8s.io": _columns_of("Name Holder Age"),
+    "persistentvolumes": _columns_of(
+        "Name Capacity Access_Modes Reclaim_Policy Status Claim StorageClass VolumeAttributesClass "
+        "Reason Age VolumeMode+"
+    ),
+    "persistentvolumeclaims": _columns_of(
+        "Name Status Volume Capacity Access_Modes StorageClass VolumeAttributesClass Age "
+        "VolumeMode+"
+    ),
+    "storageclasses.storage.k8s.io": _columns_of(
+        "Name Provisioner ReclaimPolicy VolumeBindingMode AllowVolumeExpansion Age"
+    ),
     "events": _columns_of(
         "Last_Seen Type Reason Object Subobject+ Source+ Message First_Seen+ Count:integer+ Name+"
     ),
@@ -394,5 +473,8 @@ _ROWS: dict[str, Callable[[Object, datetime], list[Cell]]] = {
     "secrets": _secret,
     "serviceaccounts": _service_account,
     "leases.coordination.k8s.io": _lease,
+    "persistentvolumes": _persistent_volume,
+    "persistentvolumeclaims": _persistent_volume_claim,
+    "storageclasses.storage.k8s.io": _storage_class,
     "events": _event,
 }

@@ -370,6 +370,8 @@ class Verbs:
         _refuse_causes(resource, new, validate(resource, new, old))
         if strategies.is_same(new, old):
             return record
+        if call.subresource is None:
+            admission.admit_update(self.store, resource, new, old)
         is_delete = strategies.is_finished(resource, new)
         return self._store(resource, new, record, call.is_dry_run, is_delete)
 

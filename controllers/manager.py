@@ -16,7 +16,9 @@ from pathlib import Path
 from typing import Protocol
 
 from controllers.deployment import DeploymentController
+from controllers.ephemeral_volume import EphemeralVolumeController
 from controllers.garbage_collector import GarbageCollector
+from controllers.local_path_provisioner import LocalPathProvisioner
 from controllers.namespace import NamespaceController
 from controllers.node_lifecycle import NodeLifecycleController
 from controllers.pod_garbage_collector import PodGarbageCollector
@@ -24,6 +26,8 @@ from controllers.replicaset import ReplicaSetController
 from controllers.scheduler.scheduler import Scheduler
 from controllers.service_account import ServiceAccountController
 from controllers.taint_eviction import TaintEvictionController
+from controllers.volume_binder import VolumeBinder
+from controllers.volume_protection import VolumeProtection
 from podium.client.backoff import Backoff
 from podium.client.clock import Clock, SystemClock
 from podium.client.config import load_kubeconfig
@@ -60,6 +64,10 @@ REGISTRY: dict[str, tuple[type[Controller], ...]] = {
         PodGarbageCollector,
         ServiceAccountController,
         TaintEvictionController,
+        VolumeBinder,
+        LocalPathProvisioner,
+        VolumeProtection,
+        EphemeralVolumeController,
     ),
     "scheduler": (Scheduler,),
 }

@@ -17,6 +17,7 @@ from kubelet import configuration
 from kubelet.container_config import ContainerConfigs
 from kubelet.image_puller import ImagePuller
 from kubelet.images import ImageStore
+from kubelet.local_storage import StorageKeeper
 from kubelet.log_follower import Exits
 from kubelet.machine import host_address
 from kubelet.network import PodNetwork
@@ -75,6 +76,7 @@ class Kubelet:
         self._objects = ObjectWatch(self._client, self._wake)
         self._puller = ImagePuller(self._images, self._recorder)
         volumes = Volumes(node_dir, self._objects.get)
+        self._storage = StorageKeeper(self._client, self._informers, volumes.storage, name)
         configs = ContainerConfigs(node_dir, volumes)
         self._sync = PodSync(
             client=self._client, runtime=self._runtime, network=self._network,
@@ -127,7 +129,14 @@ class Kubelet:
             say_ready()
             self._stopping.wait()
             clock.shutdown(wait=False)
-        for part in (self._loop, self._node_loop, self._informers, self._server, self._recorder):
+        for part in (
+            self._loop,
+            self._storage,
+            self._node_loop,
+            self._informers,
+            self._server,
+            self._recorder,
+        ):
             part.stop()
         self._objects.close()
         self._runtime.close()
@@ -171,6 +180,7 @@ class Kubelet:
             for uid in self._sync.known():
                 self._wake(uid)
             self._loop.start()
+            self._storage.start()
 
     def _follow_runtime(self) -> None:
         for event in self._runtime.events():

@@ -1,4 +1,4 @@
-"""The ConfigMaps and Secrets that this node's Pods refer to: each watched while somebody needs it.
+"""ConfigMaps, Secrets and claims that this node's Pods refer to: each watched while it is needed.
 
 Room kubelet; asked by container_config.py and volumes.py. A node may read only what its Pods refer
 to, so there is one watch for each such object rather than one for all; a hundred Pods of a
@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+from kubelet.claims import claim_name
 from podium.api import scheme
 from podium.client.errors import Forbidden, NotFound
 from podium.client.http import Client
@@ -62,12 +63,12 @@ class ObjectWatch:
             each.informer.stop()
 
     def get(self, kind: str, namespace: str, name: str) -> Object | None:
-        """The object as last heard of; asked for if it is not watched (yet)."""
+        """The object as last heard of; asked for if it is not watched (yet, or at all)."""
         followed = self._followed.get((kind, namespace, name))
         if followed is not None and followed.informer.has_synced():
             return followed.informer.get(f"{namespace}/{name}")
         try:
-            return self._client.get(kind, name, namespace)
+            return self._client.get(kind, name, namespace or None)
         except (NotFound, Forbidden):
             return None
 
@@ -97,13 +98,15 @@ class ObjectWatch:
 
 
 def references(pod: Object) -> Iterator[Reference]:
-    """Every ConfigMap and Secret in the Pod's environment and volumes."""
+    """Every ConfigMap, Secret and claim in the Pod's environment and volumes."""
     spec, namespace = pod["spec"], pod["metadata"]["namespace"]
     for part in ("initContainers", "containers"):
         for container in spec.get(part) or ():
             for kind, name in _of_environment(container):
                 yield kind, namespace, name
     for volume in spec.get("volumes") or ():
+        if (claim := claim_name(pod, volume)) is not None:
+            yield "persistentvolumeclaims", namespace, claim
         for source in (volume, *((volume.get("projected") or {}).get("sources") or ())):
             if source.get("configMap"):
                 yield "configmaps", namespace, source["configMap"]["name"]

@@ -11,11 +11,11 @@ import shutil
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+from kubelet.mount_points import unmount_below
 from kubelet.network import PodNetwork
 from kubelet.runtime.client import PodiumRuntime
 from kubelet.runtime.errors import RuntimeFailure
 from kubelet.runtime.leftovers import remove_everything
-from kubelet.volumes import unmount_below
 
 log = logging.getLogger("teardown")
 

@@ -18,7 +18,16 @@ from typing import Any
 Object = dict[str, Any]
 
 RUNNABLE_VOLUMES = frozenset(
-    {"emptyDir", "hostPath", "configMap", "secret", "downwardAPI", "projected"}
+    {
+        "emptyDir",
+        "hostPath",
+        "configMap",
+        "secret",
+        "downwardAPI",
+        "projected",
+        "persistentVolumeClaim",
+        "ephemeral",
+    }
 )
 _TOLD_OF_CONTAINERS = ("livenessProbe", "readinessProbe", "startupProbe", "lifecycle")
 

@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from kubelet.claims import ClaimNotReady, claim_name, find_volume, host_path_of
 from kubelet.environment import (
     ConfigMissing,
     Fetch,
@@ -23,6 +24,9 @@ from kubelet.environment import (
     resource_value,
 )
 from kubelet.host_path import WrongHostPath, check_host_path
+from kubelet.local_storage import LocalStorage
+from kubelet.mount_points import unmount_below
+from kubelet.ownership import give_to_group
 from kubelet.runtime import syscalls
 from kubelet.runtime.protocol import Mount
 from kubelet.sub_path import bind_sub_path
@@ -47,6 +51,7 @@ class Volumes:
     def __init__(self, node_dir: str, fetch: Fetch) -> None:
         self._pods = Path(node_dir) / "pods"
         self._fetch = fetch
+        self.storage = LocalStorage(node_dir)
         self._pods.mkdir(mode=0o700, parents=True, exist_ok=True)
 
     def pod_dir(self, uid: str) -> Path:
@@ -65,7 +70,9 @@ class Volumes:
         for volume in pod["spec"].get("volumes") or ():
             try:
                 paths[volume["name"]] = self._prepare(pod, volume, around)
-            except (VolumeError, WrongHostPath, ConfigMissing, OSError) as failure:
+            except (
+                VolumeError, ClaimNotReady, WrongHostPath, ConfigMissing, OSError
+            ) as failure:  # fmt: skip
                 name = volume["name"]
                 raise VolumeError(
                     f'MountVolume.SetUp failed for volume "{name}" : {failure}'
@@ -76,6 +83,8 @@ class Volumes:
         if volume.get("hostPath") is not None:
             return check_host_path(volume["hostPath"])
         path = self.pod_dir(pod["metadata"]["uid"]) / "volumes" / volume["name"]
+        if claim_name(pod, volume) is not None:
+            return self._claimed(path, pod, volume, around)
         if not any(volume.get(kind) is not None for kind in _FROM_API):
             self._empty_dir(path, pod, volume.get("emptyDir") or {})
             return str(path)
@@ -86,6 +95,18 @@ class Volumes:
                 syscalls.mount("tmpfs", str(path), "tmpfs", _TMPFS_FLAGS, "mode=755")
         write_files(path, files, _fs_group(pod))
         return str(path)
+
+    def _claimed(self, mark: Path, pod: Object, volume: Object, around: Surroundings) -> str:
+        """`mark` is made once the volume is the Pod's: that is not done again at each look."""
+        found = find_volume(pod, volume, around)
+        path = host_path_of(found, around, self.storage)
+        if not mark.is_dir():
+            group = _fs_group(pod)
+            if group is not None and "hostPath" not in found["spec"]:
+                policy = pod["spec"]["securityContext"].get("fsGroupChangePolicy")
+                give_to_group(path, group, policy)
+            mark.mkdir(mode=0o700, parents=True)
+        return path
 
     def _empty_dir(self, path: Path, pod: Object, source: Object) -> None:
         if path.is_dir():
@@ -149,7 +170,8 @@ class Volumes:
                 place = self.pod_dir(pod["metadata"]["uid"]) / "subpaths" / container["name"]
                 source = _bind(source, sub_path, place / str(index))
             is_from_api = any(kinds[mount["name"]].get(kind) is not None for kind in _FROM_API)
-            readonly = bool(mount.get("readOnly")) or is_from_api
+            claim = kinds[mount["name"]].get("persistentVolumeClaim") or {}
+            readonly = bool(mount.get("readOnly") or claim.get("readOnly")) or is_from_api
             found.append(Mount(source, mount["mountPath"], readonly))
         return found
 
@@ -171,22 +193,6 @@ def _bind(source: str, sub_path: str, place: Path) -> str:
             f"failed to prepare subPath for volumeMount {sub_path!r}: {failure.strerror}"
         ) from failure
     return str(place)
-
-
-def unmount_below(directory: str) -> None:
-    """Every mount in a directory of ours, the deepest first (`man 5 proc_pid_mountinfo`)."""
-    inside = os.path.realpath(directory) + "/"
-    with open("/proc/self/mountinfo", encoding="utf-8", errors="surrogateescape") as file:
-        points = [_unescaped(line.split(" ")[4]) for line in file]
-    for point in sorted((p for p in points if p.startswith(inside)), key=len, reverse=True):
-        syscalls.umount(point, syscalls.MNT_DETACH)
-
-
-def _unescaped(path: str) -> str:
-    """mountinfo writes space, tab, newline and backslash as octal."""
-    for code, character in (("\\040", " "), ("\\011", "\t"), ("\\012", "\n"), ("\\134", "\\")):
-        path = path.replace(code, character)
-    return path
 
 
 def content_of(kind: str, obj: Object) -> dict[str, bytes]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from apiserver.validation import cluster, configuration, pods, workloads
+from apiserver.validation import cluster, configuration, pods, storage, workloads
 from apiserver.validation.cluster import validate_binding
 from apiserver.validation.metadata import validate_metadata, validate_metadata_update
 from apiserver.validation.workloads import validate_scale
@@ -36,6 +36,9 @@ _ON_CREATE: dict[str, Callable[[Object], list[Cause]]] = {
     "nodes": cluster.validate_node,
     "events": cluster.validate_event,
     "leases.coordination.k8s.io": cluster.validate_lease,
+    "persistentvolumes": storage.validate_persistent_volume,
+    "persistentvolumeclaims": storage.validate_claim,
+    "storageclasses.storage.k8s.io": storage.validate_storage_class,
 }
 
 # Instead of the rules for creation; a kind that is not here has those.
@@ -45,6 +48,9 @@ _ON_UPDATE: dict[str, Callable[[Object, Object], list[Cause]]] = {
     "secrets": configuration.validate_secret_update,
     "nodes": cluster.validate_node_update,
     "events": cluster.validate_event_update,
+    "persistentvolumes": storage.validate_persistent_volume_update,
+    "persistentvolumeclaims": storage.validate_claim_update,
+    "storageclasses.storage.k8s.io": storage.validate_storage_class_update,
 }
 
 # Whose selector stays what it was.

@@ -54,7 +54,7 @@ def _sources(volume: Object, at: str) -> list[Cause]:
         case "emptyDir":
             causes += _empty_dir(source, path)
         case "hostPath":
-            causes += _host_path(source, path)
+            causes += host_path(source, path)
         case "configMap":
             causes += _files(source, path, "name")
         case "secret":
@@ -77,7 +77,7 @@ def _empty_dir(source: Object, path: str) -> list[Cause]:
     return []
 
 
-def _host_path(source: Object, path: str) -> list[Cause]:
+def host_path(source: Object, path: str) -> list[Cause]:
     where = source.get("path", "")
     if not where:
         return [required(f"{path}.path")]

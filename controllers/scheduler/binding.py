@@ -14,6 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from controllers import volume_matching
 from controllers.scheduler.pod_info import PodInfo
 from podium.api import meta
 from podium.client.clock import Clock
@@ -50,7 +51,18 @@ class Refuse:
     victims: tuple[PodInfo, ...] = ()
 
 
-Decision = Bind | Refuse
+@dataclass(frozen=True, slots=True)
+class Reserve:
+    """The Pod will go to a node once its volumes are there. `claims` are those for which a volume
+    is to be made on the node, `volumes` those that are to be kept: (volume, claim)."""
+
+    pod: PodInfo
+    node: str
+    claims: tuple[Object, ...] = ()
+    volumes: tuple[tuple[Object, Object], ...] = ()
+
+
+Decision = Bind | Refuse | Reserve
 
 
 class DecisionWriter:
@@ -97,6 +109,8 @@ class DecisionWriter:
         try:
             if isinstance(decision, Bind):
                 self._bind(decision)
+            elif isinstance(decision, Reserve):
+                self._reserve(decision)
             else:
                 self._refuse(decision)
         except NotFound as error:
@@ -137,6 +151,22 @@ class DecisionWriter:
         else:
             message = f"Successfully assigned {pod.key} to {decision.node}"
             self._recorder.event(pod.obj, "Normal", "Scheduled", message)
+
+    # --- volumes first --------------------------------------------------------------------------
+
+    def _reserve(self, decision: Reserve) -> None:
+        """What comes of it the watches tell: the Pod is decided on again when a claim changes."""
+        for claim in decision.claims:
+            about = claim["metadata"]
+            marks = {"annotations": {volume_matching.SELECTED_NODE: decision.node}}
+            patch = {"metadata": {"uid": about["uid"], **marks}}
+            self._client.patch("persistentvolumeclaims", about["name"], about["namespace"], patch)
+        for volume, claim in decision.volumes:
+            kept = volume_matching.kept_for(volume, claim)
+            try:
+                self._client.update("persistentvolumes", kept)
+            except Conflict as error:
+                _log.debug("%s was faster: %s", volume["metadata"]["name"], error)
 
     # --- why there is none ----------------------------------------------------------------------
 

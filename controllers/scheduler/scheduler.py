@@ -30,6 +30,7 @@ from controllers.scheduler.filters import Rejection, first_rejection
 from controllers.scheduler.node_info import NodeInfo
 from controllers.scheduler.pod_info import PodInfo
 from controllers.scheduler.queue import SchedulingQueue
+from controllers.scheduler.volumes import VolumeView
 from podium.api.meta import key_of
 from podium.client.clock import Clock
 from podium.client.event_recorder import EventRecorder
@@ -74,6 +75,12 @@ class Scheduler:
         self._loop = ReconcileLoop(self.name, self._schedule_pending, clock=clock)
         informers.informer("nodes").add_handler(
             self._node_added, self._node_updated, self._node_deleted
+        )
+        self._volumes = VolumeView(
+            informers.informer("persistentvolumeclaims"),
+            informers.informer("persistentvolumes"),
+            informers.informer("storageclasses"),
+            self._storage_changed,
         )
         informers.informer("pods").add_handler(
             self._pod_added, self._pod_updated, self._pod_deleted
@@ -120,8 +127,8 @@ class Scheduler:
                 self._cluster.assume(pod, decision.node)
             else:
                 self._queue.park(key)
-                if decision.nominated_node:
-                    self._cluster.nominate(pod, decision.nominated_node)
+            if isinstance(decision, Refuse) and decision.nominated_node:
+                self._cluster.nominate(pod, decision.nominated_node)
             self._writer.put(decision)
 
     def _decide(self, pod: PodInfo) -> Decision:
@@ -131,16 +138,22 @@ class Scheduler:
         nodes = self._cluster.nodes()
         if not nodes:
             return Refuse(pod, UNSCHEDULABLE, verdict.NO_NODES)
+        volumes = self._volumes.of(pod, nodes)
+        if volumes.refusal:
+            message = verdict.unfit_anywhere(len(nodes), volumes.refusal)
+            return Refuse(pod, UNSCHEDULABLE, message)
         rejections: dict[str, Rejection] = {}
         feasible: list[NodeInfo] = []
         for node in nodes:
             rejection = first_rejection(pod, self._cluster.seen_by(pod, node))
+            rejection = rejection or volumes.rejection(node)
             if rejection is None:
                 feasible.append(node)
             else:
                 rejections[node.name] = rejection
         if feasible:
-            return Bind(pod, scores.best(pod, feasible).name)
+            best = scores.best(pod, feasible)
+            return volumes.reserve(pod, best) or Bind(pod, best.name)
         return self._refusal(pod, nodes, rejections)
 
     def _refusal(
@@ -281,6 +294,14 @@ class Scheduler:
     def _is_ours(self, pod: Object) -> bool:
         wanted = pod["spec"].get("schedulerName") or "default-scheduler"
         return wanted == self.scheduler_name and not _is_ending(pod) and not _has_ended(pod)
+
+    # --- hearing of volumes ---------------------------------------------------------------------
+
+    def _storage_changed(self) -> None:
+        """A claim, a volume or a class: whoever waits for one of them may go on."""
+        with self._lock:
+            self._has_changed = True
+        self._loop.add(_EVERYTHING)
 
     # --- hearing of nodes -----------------------------------------------------------------------
 

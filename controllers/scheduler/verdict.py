@@ -17,6 +17,12 @@ NEVER_PREEMPTS = "not eligible due to preemptionPolicy=Never."
 WAITS_FOR_VICTIMS = "not eligible due to terminating pod on the nominated node."
 
 
+def unfit_anywhere(node_count: int, why: str) -> str:
+    """Something about the Pod itself: no node would do, and none need be asked."""
+    outcome = none_available(node_count, [NOT_HELPFUL] * node_count)
+    return f"0/{node_count} nodes are available: {why}. preemption: {outcome}"
+
+
 def none_available(node_count: int, reasons: Iterable[str], preemption: str = "") -> str:
     """`reasons` has one entry for each node and reason; `preemption` is what came of that, if
     anything."""

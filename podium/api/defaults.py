@@ -136,6 +136,29 @@ def _volume(volume: Object) -> None:
     for source in (volume.get("projected") or {}).get("sources") or ():
         if source.get("serviceAccountToken"):
             source["serviceAccountToken"].setdefault("expirationSeconds", 3600)
+    template = (volume.get("ephemeral") or {}).get("volumeClaimTemplate") or {}
+    if isinstance(template.get("spec"), dict):
+        _put(template["spec"], volumeMode="Filesystem")
+
+
+# ---- storage ------------------------------------------------------------------------------------
+
+
+def _persistent_volume(volume: Object) -> None:
+    spec = _spec(volume)
+    _put(spec, persistentVolumeReclaimPolicy="Retain", volumeMode="Filesystem")
+    if spec.get("hostPath") is not None:
+        spec["hostPath"].setdefault("type", "")
+    _put(volume.setdefault("status", {}), phase="Pending")
+
+
+def _persistent_volume_claim(claim: Object) -> None:
+    _put(_spec(claim), volumeMode="Filesystem")
+    _put(claim.setdefault("status", {}), phase="Pending")
+
+
+def _storage_class(storage_class: Object) -> None:
+    _put(storage_class, reclaimPolicy="Delete", volumeBindingMode="Immediate")
 
 
 # ---- workloads ----------------------------------------------------------------------------------
@@ -215,4 +238,7 @@ _BY_KEY: dict[str, Callable[[Object], None]] = {
     "secrets": _secret,
     "events": _event,
     "nodes": _node,
+    "persistentvolumes": _persistent_volume,
+    "persistentvolumeclaims": _persistent_volume_claim,
+    "storageclasses.storage.k8s.io": _storage_class,
 }

@@ -65,12 +65,18 @@ RESOURCES: tuple[Resource, ...] = (
     Resource("", "v1", "ConfigMap", "configmaps", "configmap", ("cm",)),
     Resource("", "v1", "Secret", "secrets", "secret"),
     Resource("", "v1", "ServiceAccount", "serviceaccounts", "serviceaccount", ("sa",)),
+    Resource("", "v1", "PersistentVolume", "persistentvolumes", "persistentvolume", ("pv",),
+             False, (), ("status",)),
+    Resource("", "v1", "PersistentVolumeClaim", "persistentvolumeclaims", "persistentvolumeclaim",
+             ("pvc",), True, (), ("status",)),
     Resource("", "v1", "Event", "events", "event", ("ev",)),
     Resource("apps", "v1", "Deployment", "deployments", "deployment", ("deploy",), True, ("all",),
              ("status", "scale")),
     Resource("apps", "v1", "ReplicaSet", "replicasets", "replicaset", ("rs",), True, ("all",),
              ("status", "scale")),
     Resource("coordination.k8s.io", "v1", "Lease", "leases", "lease"),
+    Resource("storage.k8s.io", "v1", "StorageClass", "storageclasses", "storageclass", ("sc",),
+             False),
 )  # fmt: skip
 
 _BY_PATH = {(r.group, r.version, r.plural): r for r in RESOURCES}
