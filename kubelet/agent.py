@@ -82,7 +82,7 @@ class Kubelet:
             client=self._client, runtime=self._runtime, network=self._network,
             recorder=self._recorder, puller=self._puller, volumes=volumes, configs=configs,
             objects=self._objects, node=self._reporter.node, find=self._find, requeue=self._wake,
-            settings=self._settings,
+            settings=self._settings, exits=self._exits,
         )  # fmt: skip
         self._loop = ReconcileLoop("pod-sync", self._sync.reconcile, workers=WORKERS)
         self._node_loop = ReconcileLoop("node-status", self._reporter.reconcile)
@@ -138,6 +138,7 @@ class Kubelet:
             self._recorder,
         ):
             part.stop()
+        self._sync.close()
         self._objects.close()
         self._runtime.close()
         self._client.close()

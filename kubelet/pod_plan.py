@@ -14,6 +14,7 @@ from datetime import datetime
 from typing import Any, Literal
 
 from kubelet.backoff import Backoff, go_duration
+from kubelet.probes.plan import Verdict
 from kubelet.runtime.protocol import ContainerStatus
 
 Object = dict[str, Any]
@@ -44,11 +45,23 @@ class Start:
     failed_at: float | None = None
 
 
+@dataclass(frozen=True)
+class Kill:
+    """A container to end because a probe says so; `probe` ("livenessProbe") may have a grace period
+    of its own."""
+
+    container: Object
+    id: str
+    probe: str
+    message: str
+
+
 @dataclass
 class Plan:
     """`waiting` is (reason, message) by container name; `again_s` when to look again."""
 
     starts: list[Start] = field(default_factory=list)
+    kills: list[Kill] = field(default_factory=list)
     waiting: dict[str, tuple[str, str]] = field(default_factory=dict)
     again_s: float | None = None
     is_over: bool = False  # nothing runs, and nothing will
@@ -57,6 +70,15 @@ class Plan:
 def newest(containers: Sequence[ContainerStatus], name: str) -> ContainerStatus | None:
     """The runtime's latest instance of a container."""
     return max((c for c in containers if c.name == name), key=lambda c: c.attempt, default=None)
+
+
+def specs_by_name(pod: Object) -> dict[str, tuple[str, Object]]:
+    """(field path, container) of every container: "spec.initContainers{db}"."""
+    return {
+        container["name"]: (f"spec.{kind}{{{container['name']}}}", container)
+        for kind in ("initContainers", "containers")
+        for container in pod["spec"].get(kind) or ()
+    }
 
 
 def container_statuses(status: Object) -> dict[str, Object]:
@@ -101,22 +123,26 @@ def make_plan(
     has_sandbox: bool,
     backoffs: Mapping[str, Backoff],
     now: float,
+    verdicts: Mapping[str, Verdict] | None = None,
 ) -> Plan:
-    """`status` is the newest that was written, `containers` what the runtime has."""
+    """`status` is the newest that was written, `containers` what the runtime has, `verdicts` what
+    probes say by container id."""
     return _Planner(
-        pod, status, containers, has_sandbox=has_sandbox, backoffs=backoffs, now=now
-    ).plan()
+        pod, status, containers, has_sandbox=has_sandbox, backoffs=backoffs, now=now,
+        verdicts=verdicts or {},
+    ).plan()  # fmt: skip
 
 
 class _Planner:
     def __init__(
         self, pod: Object, status: Object, containers: Sequence[ContainerStatus],
         *, has_sandbox: bool, backoffs: Mapping[str, Backoff], now: float,
+        verdicts: Mapping[str, Verdict],
     ) -> None:  # fmt: skip
         self._pod, self._spec = pod, pod["spec"]
         self._policy = self._spec.get("restartPolicy") or "Always"
         self._containers, self._has_sandbox = containers, has_sandbox
-        self._backoffs, self._now = backoffs, now
+        self._backoffs, self._now, self._verdicts = backoffs, now, verdicts
         written = container_statuses(status)
         self._traces = {
             container["name"]: trace(container["name"], containers, written)
@@ -126,6 +152,8 @@ class _Planner:
         self._plan = Plan()
 
     def plan(self) -> Plan:
+        for container in self._spec["containers"]:
+            self._kill_if_failed(container)
         wanted = [c for c in self._spec["containers"] if self._wants_start(c)]
         if not wanted and not any(self._lives(c) for c in self._spec["containers"]):
             self._plan.is_over = True
@@ -133,6 +161,15 @@ class _Planner:
             for container in wanted:
                 self._start_or_wait(container)
         return self._plan
+
+    def _kill_if_failed(self, container: Object) -> None:
+        found = self._traces[container["name"]]
+        if found is None or found.state != "running":
+            return
+        if probe := self._verdicts.get(found.id, Verdict()).failed:
+            message = f"Container {container['name']} failed {probe} probe"
+            message += "" if self._policy == "Never" else ", will be restarted"
+            self._plan.kills.append(Kill(container, found.id, f"{probe}Probe", message))
 
     def _has_begun(self) -> bool:
         """Whether the init containers of this sandbox are done: one of the others was made."""

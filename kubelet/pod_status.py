@@ -7,13 +7,14 @@ Source: Kubernetes docs "Pod Lifecycle"; kubelet `getPhase`, `convertToAPIContai
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
 from kubelet.environment import host_ip
 from kubelet.pod_plan import KILLED, container_statuses, newest, restarts
+from kubelet.probes.plan import Verdict
 from kubelet.resources import qos_class
 from kubelet.runtime.protocol import ContainerStatus
 from podium.api import meta
@@ -30,7 +31,8 @@ class Observed:
 
     `waiting` is (reason, message) of what keeps a container from starting, `image_ids` what it was
     started from, both by container name; `messages` is what ended containers left in their
-    termination message file, by container id. `is_ended`: it is deleted, or over, and nothing will
+    termination message file and `verdicts` what probes say, by container id; `starting` are the ids
+    of those whose postStart hook is not done. `is_ended`: it is deleted, or over, and nothing will
     start again.
     """
 
@@ -40,6 +42,8 @@ class Observed:
     waiting: Mapping[str, tuple[str, str]] = field(default_factory=dict)
     image_ids: Mapping[str, str] = field(default_factory=dict)
     messages: Mapping[str, str] = field(default_factory=dict)
+    verdicts: Mapping[str, Verdict] = field(default_factory=dict)
+    starting: Collection[str] = ()
     is_ended: bool = False
 
 
@@ -133,10 +137,11 @@ def _fill_from_runtime(
     status["containerID"] = f"podium://{current.id}"
     status["lastState"] = _last_state(observed, old, current)
     waiting = observed.waiting.get(current.name)
-    if current.state == "running":
+    if current.state == "running" and current.id not in observed.starting:
         status["state"] = {"running": {"startedAt": _time(current.started_at)}}
-        status["started"] = True
-        status["ready"] = not is_init
+        verdict = observed.verdicts.get(current.id, Verdict())
+        status["started"] = verdict.is_started
+        status["ready"] = verdict.is_ready and not is_init
     elif current.state == "exited":
         ended = {"terminated": _terminated(current, observed.messages.get(current.id, ""))}
         if waiting is not None and not observed.is_ended:

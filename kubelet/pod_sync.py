@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -22,14 +22,27 @@ from kubelet.admission import Admission
 from kubelet.backoff import Backoff
 from kubelet.configuration import KubeletConfiguration
 from kubelet.container_config import ConfigMissing, ContainerConfigs, NoCommand, grace_s
+from kubelet.container_stop import ContainerStops, Ending
 from kubelet.environment import Surroundings, host_ip
+from kubelet.hooks import Hooks
 from kubelet.image_puller import ImageNotReady, ImagePuller
+from kubelet.log_follower import Exits
 from kubelet.network import NetworkError, PodNetwork
 from kubelet.object_watch import ObjectWatch
 from kubelet.pod_end import ORPHAN_GRACE_S, PodEnd
 from kubelet.pod_files import hostname
-from kubelet.pod_plan import Plan, Start, container_statuses, make_plan, newest
+from kubelet.pod_plan import (
+    Kill,
+    Plan,
+    Start,
+    container_statuses,
+    make_plan,
+    newest,
+    specs_by_name,
+)
 from kubelet.pod_status import Observed
+from kubelet.post_start import PostStarts
+from kubelet.probes import Prober, Verdict
 from kubelet.resources import cgroup_parent, pod_resources
 from kubelet.runtime.errors import RuntimeFailure
 from kubelet.runtime.protocol import ContainerStatus, Runtime, SandboxConfig, SandboxStatus
@@ -90,7 +103,7 @@ class PodSync:
         self, *, client: Client, runtime: Runtime, network: PodNetwork, recorder: Recorder,
         puller: ImagePuller, volumes: Volumes, configs: ContainerConfigs, objects: ObjectWatch,
         node: Callable[[], Object], find: Callable[[str], Object | None],
-        requeue: Callable[[str], None], settings: KubeletConfiguration,
+        requeue: Callable[[str], None], settings: KubeletConfiguration, exits: Exits,
     ) -> None:  # fmt: skip
         self._settings = settings
         self._runtime, self._network, self._recorder = runtime, network, recorder
@@ -99,11 +112,19 @@ class PodSync:
         self._node, self._find = node, find
         self._admission = Admission()
         self._writer = StatusWriter(client)
+        hooks = Hooks(runtime, exits)
+        self._stops = ContainerStops(runtime, recorder, hooks, requeue)
+        self._post_starts = PostStarts(recorder, hooks, self._stops, requeue)
+        self._prober = Prober(runtime, recorder, requeue)
         self._end = PodEnd(
             client=client, runtime=runtime, network=network, volumes=volumes, configs=configs,
-            recorder=recorder, requeue=requeue,
+            stops=self._stops,
         )  # fmt: skip
         self._memory: dict[str, Memory] = {}
+
+    def close(self) -> None:
+        """Ask nobody any more; containers live on."""
+        self._prober.close()
 
     def known(self) -> set[str]:
         """Uids of all that is on this node, whatever the API says."""
@@ -187,6 +208,7 @@ class PodSync:
             has_sandbox=look.has_sandbox,
             backoffs=look.memory.backoffs,
             now=time.time(),
+            verdicts=self._verdicts(look),
         )
         if plan.is_over:
             self._write_observed(look, is_ended=True)
@@ -194,10 +216,11 @@ class PodSync:
             return None
         self._say_backing_off(look, plan)
         look.waiting |= plan.waiting
+        self._stops.begin([self._ending_of(look, kill) for kill in plan.kills])
         again_s = self._prepare(look)
         if again_s is None:
-            waits = [self._start(look, start) for start in plan.starts]
-            again_s = min((s for s in [*waits, plan.again_s] if s is not None), default=None)
+            waits = [plan.again_s, *self._start_all(look, plan.starts)]
+            again_s = min((s for s in waits if s is not None), default=None)
         self._write_observed(look)
         return again_s
 
@@ -264,6 +287,13 @@ class PodSync:
 
     # ---- one container ----
 
+    def _start_all(self, look: Look, starts: Sequence[Start]) -> Iterator[float | None]:
+        """In their order; a postStart hook holds back those that come after it."""
+        for start in starts:
+            if self._post_starts.under_way(look.uid):
+                return
+            yield self._start(look, start)
+
     def _start(self, look: Look, start: Start) -> float | None:
         """Image, config, create, start. What goes wrong is told in the status and in an event;
         seconds until another try."""
@@ -288,6 +318,9 @@ class PodSync:
             self._tell(look, name, "Warning", "Failed", f"Error: {started.message}")
         else:
             self._tell(look, name, "Normal", "Started", f"Started container {name}")
+            self._post_starts.begin(
+                self._ending(look, started, float(grace_s(look.pod)), "FailedPostStartHook")
+            )
         self._remove_older(look.uid, name, start.attempt - 1)
         return None
 
@@ -319,8 +352,19 @@ class PodSync:
 
     @staticmethod
     def _field_path(look: Look, name: str) -> str:
-        inits = {c["name"] for c in look.pod["spec"].get("initContainers") or ()}
-        return f"spec.{'initContainers' if name in inits else 'containers'}{{{name}}}"
+        return specs_by_name(look.pod)[name][0]
+
+    def _ending_of(self, look: Look, kill: Kill) -> Ending:
+        own = (kill.container.get(kill.probe) or {}).get("terminationGracePeriodSeconds")
+        grace = float(grace_s(look.pod) if own is None else own)
+        return self._ending(look, self._runtime.container_status(kill.id), grace, kill.message)
+
+    def _ending(
+        self, look: Look, container: ContainerStatus, grace_s: float, message: str
+    ) -> Ending:
+        spec = specs_by_name(look.pod)[container.name]
+        ending = Ending(container, grace_s, message=message)
+        return ending.known_by(look.pod, spec, self._ip(look))
 
     def _remove_older(self, uid: str, name: str, oldest: int) -> None:
         """Of those that have ended only the last is kept, for its exit code and its log."""
@@ -329,6 +373,25 @@ class PodSync:
                 self._runtime.remove_container(container.id)
 
     # ---- the status ----
+
+    def _ip(self, look: Look) -> str:
+        """Where its containers are asked by probes and hooks; "" before it has an address."""
+        if look.around is not None:
+            return look.around.pod_ip
+        return look.memory.ip or str(look.status.get("podIP") or "")
+
+    def _verdicts(self, look: Look) -> dict[str, Verdict]:
+        """What is said of the containers that run, by id; also who is to be probed from now on."""
+        starting = self._post_starts.under_way(look.uid)
+        specs = specs_by_name(look.pod)
+        running = [
+            c
+            for c in self._runtime.list_containers(look.uid)
+            if c.state == "running" and c.id not in starting and c.name in specs
+        ]
+        written = container_statuses(look.status)
+        verdicts = self._prober.follow(look.pod, specs, running, self._ip(look), written)
+        return verdicts | dict.fromkeys(starting, Verdict(is_started=False, is_ready=False))
 
     def _observe(self, look: Look, *, is_ended: bool = False) -> Observed:
         containers = self._runtime.list_containers(look.uid)
@@ -341,6 +404,8 @@ class PodSync:
             waiting=look.waiting,
             image_ids=look.memory.image_ids,
             messages=last_words(look.pod, containers, self._volumes.pod_dir(look.uid)),
+            verdicts=self._verdicts(look),
+            starting=self._post_starts.under_way(look.uid),
             is_ended=is_ended,
         )
 
@@ -358,7 +423,7 @@ class PodSync:
     def _exceed_deadline(self, look: Look) -> None:
         reason, message = DEADLINE
         self._tell_once(look, reason, message)
-        if not self._end.stop(look.uid, float(grace_s(look.pod)), look.pod):
+        if not self._end.stop(look.uid, float(grace_s(look.pod)), look.pod, self._ip(look)):
             return
         look.sandbox = self._sandbox(look.uid)
         observed = self._observe(look, is_ended=True)
@@ -370,7 +435,8 @@ class PodSync:
     def _terminate(self, look: Look) -> None:
         """Stop it, say how it ended, clean up, then let the API server forget it."""
         left_s = float(look.pod["metadata"].get("deletionGracePeriodSeconds") or 0)
-        if not self._end.stop(look.uid, left_s, look.pod):
+        if not self._end.stop(look.uid, left_s, look.pod, self._ip(look)):
+            self._write_observed(look)
             return
         if look.status.get("containerStatuses"):
             look.sandbox = None
@@ -383,15 +449,18 @@ class PodSync:
         """A Pod that is over keeps its logs and its place in the API, and nothing else."""
         self._admission.release(look.uid)
         self._objects.forget(look.uid)
+        self._prober.forget(look.uid)
         if self._end.has_left(look.uid) and self._end.stop(
-            look.uid, float(grace_s(look.pod)), look.pod
+            look.uid, float(grace_s(look.pod)), look.pod, self._ip(look)
         ):
             self._end.clean_up(look.uid)
 
     def _forget(self, uid: str) -> None:
         """The API does not know it (any more): it is deleted, or an orphan of a crash."""
+        self._prober.forget(uid)
         if not self._end.stop(uid, ORPHAN_GRACE_S):
             return
+        self._post_starts.forget(uid)
         self._end.clean_up(uid)
         self._end.remove_logs(uid)
         self._admission.release(uid)

@@ -225,7 +225,7 @@ class ExecSession(Protocol):
         """Tell a TTY its new size; a no-op without one."""
 
     def kill(self) -> None:
-        """SIGKILL the process; safe to call twice."""
+        """SIGKILL the process and what it has started; safe to call twice."""
 
 
 class Runtime(Protocol):

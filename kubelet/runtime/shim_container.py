@@ -451,8 +451,12 @@ class Exec:
             self._channel = -1
 
     def kill(self) -> None:
+        """With all that it has started."""
         if self.pid:
-            os.kill(self.pid, signal.SIGKILL)
+            from kubelet.runtime import process_tree  # few are ever killed
+
+            cgroups = self.container.owner.host.cgroups
+            process_tree.kill(self.pid, lambda: cgroups.processes(self.container.cgroup))
 
     def _close_control(self) -> None:
         if self._control:

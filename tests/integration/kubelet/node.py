@@ -17,6 +17,7 @@ from kubelet.configuration import KubeletConfiguration
 from kubelet.container_config import ContainerConfigs
 from kubelet.image_puller import ImagePuller
 from kubelet.images import ImageStore
+from kubelet.log_follower import Exits
 from kubelet.network import PodAddress
 from kubelet.node_status import NodeReporter
 from kubelet.object_watch import ObjectWatch
@@ -80,11 +81,13 @@ class Node:
         volumes = Volumes(str(node_dir), self.objects.get)
         self.configs = ContainerConfigs(str(node_dir), volumes)
         self.images = ImageStore(f"{node_dir}/images")
+        self.exits = Exits()
         self.sync = PodSync(
             client=self.client, runtime=runtime, network=network,  # type: ignore[arg-type]
             recorder=self.recorder, puller=ImagePuller(self.images, self.recorder),
             volumes=volumes, configs=self.configs, objects=self.objects,
             node=self.reporter.node, find=self._find, requeue=self.wake, settings=settings,
+            exits=self.exits,
         )  # fmt: skip
         self.loop = ReconcileLoop("pod-sync", self.sync.reconcile, workers=4)
 
@@ -110,10 +113,13 @@ class Node:
 
     def _follow(self) -> None:
         for event in self._feed:
+            if event.kind == "container_exited":
+                self.exits.tell(event.container_id)
             self.wake(event.sandbox_id)
 
     def stop(self) -> None:
         self.loop.stop()
+        self.sync.close()
         self.informers.stop()
         self.objects.close()
         self.recorder.stop()

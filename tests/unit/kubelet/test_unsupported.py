@@ -32,15 +32,6 @@ def test_sidecars_are_refused_rather_than_waited_for() -> None:
     assert refusal.startswith("spec.initContainers[0].restartPolicy:")
 
 
-def test_probes_and_hooks_are_told_of_and_left_out() -> None:
-    pod = a_kubelet_pod(a_container(livenessProbe={"exec": {}}, lifecycle={"preStop": {}}))
-    assert unsupported.refusals(pod) == []
-    assert [w.split(":")[0] for w in unsupported.warnings(pod)] == [
-        "spec.containers[0].livenessProbe",
-        "spec.containers[0].lifecycle",
-    ]
-
-
 def test_fields_for_the_scheduler_are_not_the_kubelets() -> None:
     pod = a_kubelet_pod(affinity={}, tolerations=[{}], priorityClassName="high")
     assert unsupported.refusals(pod) == unsupported.warnings(pod) == []
