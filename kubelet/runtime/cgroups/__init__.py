@@ -58,7 +58,7 @@ class Cgroups:
     @classmethod
     def detect(cls, root: str, mountinfo: str = "/proc/self/mountinfo") -> Cgroups:
         with open(mountinfo, encoding="utf-8") as file:
-            mounts = list(_cgroup_mounts(file))
+            mounts = list(cgroup_mounts(file))
         v1 = [
             HierarchyV1(point, names & WANTED_V1, ",".join(sorted(names & _ALL_V1)))
             for kind, point, names in mounts
@@ -214,7 +214,7 @@ class Cgroups:
         return next(h for h in self.hierarchies if controller in h.controllers)
 
 
-def _cgroup_mounts(lines: Iterable[str]) -> Iterable[tuple[str, str, frozenset[str]]]:
+def cgroup_mounts(lines: Iterable[str]) -> Iterable[tuple[str, str, frozenset[str]]]:
     """(file system type, mount point, super options) of each cgroup mount, once per mount point."""
     seen: set[str] = set()
     for line in lines:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.node.runtime.containerd_engine import ContainerdEngine
 from tests.node.runtime.engine import Engine, Pods
 from tests.support.disk import Disk, loop_disk
 
@@ -15,6 +16,15 @@ from tests.support.disk import Disk, loop_disk
 @pytest.fixture(scope="session")
 def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
     engine = Engine(tmp_path_factory.mktemp("engine"), f"podium-t{os.getpid()}")
+    yield engine
+    engine.close()
+
+
+@pytest.fixture(scope="session")
+def containerd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ContainerdEngine]:
+    engine = ContainerdEngine(
+        tmp_path_factory.mktemp("containerd") / "root", f"podium-c{os.getpid()}"
+    )
     yield engine
     engine.close()
 

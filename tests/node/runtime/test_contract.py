@@ -18,17 +18,19 @@ from kubelet.runtime.errors import (
     ShimGone,
 )
 from kubelet.runtime.protocol import Resources, SandboxConfig
+from tests.node.runtime.containerd_engine import ContainerdEngine
 from tests.node.runtime.engine import Engine, Pods, until
 from tests.support.fake_runtime import FakeRuntime
 
 
-@pytest.fixture(params=["real", "fake"])
+@pytest.fixture(params=["real", "containerd", "fake"])
 def pods(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Pods]:
-    if request.param == "real":
-        engine: Engine = request.getfixturevalue("engine")
-        pods = Pods(engine.runtime, tmp_path)
-    else:
+    if request.param == "fake":
         pods = Pods(FakeRuntime(), tmp_path)
+    else:
+        name = "engine" if request.param == "real" else "containerd"
+        engine: Engine | ContainerdEngine = request.getfixturevalue(name)
+        pods = Pods(engine.runtime, tmp_path)
     yield pods
     pods.close()
 
