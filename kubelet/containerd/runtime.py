@@ -11,6 +11,7 @@ import contextlib
 import logging
 import math
 import os
+import stat
 import threading
 import time
 from collections.abc import Iterator
@@ -37,6 +38,7 @@ from kubelet.runtime.protocol import (
     ContainerConfig,
     ContainerStats,
     ContainerStatus,
+    Device,
     ExecSession,
     Resources,
     RuntimeEvent,
@@ -157,7 +159,7 @@ class ContainerdRuntime:
         if not found:
             raise SandboxNotFound(f"sandbox {sandbox_id} not found")
         if found[-1].status.state != "ready":
-            raise ShimGone(f"sandbox {sandbox_id} has ended")
+            raise ShimGone(f"sandbox {sandbox_id} is not ready")
         return found[-1]
 
     # ---- containers ----
@@ -175,7 +177,7 @@ class ContainerdRuntime:
         answer = self._connection.runtime(
             "CreateContainer",
             pod_sandbox_id=sandbox.cri_id,
-            config=translate.container_config(config, around, image, host),
+            config=translate.container_config(config, around, image, host, self._device_node),
             sandbox_config={**around, "log_directory": os.path.dirname(config.log_path)},
         )
         self._look_at_container(answer.container_id, sandbox_id)
@@ -188,6 +190,15 @@ class ContainerdRuntime:
             if self._host is None:
                 self._host = images.ensure_host(self._connection, f"{self.root}/host-image")
             return self._host
+
+    def _device_node(self, device: Device) -> str:
+        """containerd wants to be shown a device by a node of the host's: one of our own."""
+        kind = stat.S_IFBLK if device.type == "b" else stat.S_IFCHR
+        path = f"{self.root}/devices/{device.type}{device.major}-{device.minor}"
+        os.makedirs(f"{self.root}/devices", mode=0o700, exist_ok=True)
+        with contextlib.suppress(FileExistsError):
+            os.mknod(path, kind | device.mode, os.makedev(device.major, device.minor))
+        return path
 
     def start_container(self, container_id: str) -> ContainerStatus:
         status = self.container_status(container_id)
@@ -302,6 +313,13 @@ class ContainerdRuntime:
             return self.cgroups.stats(path)
         except OSError as error:  # it ended while we looked
             raise ContainerNotRunning(f"container {container_id[:12]}: {error}") from None
+
+    def sandbox_stats(self, sandbox_id: str) -> ContainerStats:
+        path = self._sandbox(sandbox_id).cgroup_parent
+        try:
+            return self.cgroups.stats(path)
+        except OSError as error:  # it was removed while we looked
+            raise SandboxNotFound(f"sandbox {sandbox_id}: {error}") from None
 
     def _cgroup(self, status: ContainerStatus) -> str:
         """runc names a container's cgroup by its id."""

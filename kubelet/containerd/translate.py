@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Callable
 from typing import Any
 
 from kubelet.runtime.errors import CommandNotExecutable, CommandNotFound, RuntimeFailure
@@ -16,6 +17,7 @@ from kubelet.runtime.protocol import (
     ContainerConfig,
     ContainerState,
     ContainerStatus,
+    Device,
     Mount,
     Resources,
     SandboxConfig,
@@ -27,6 +29,7 @@ Fields = dict[str, Any]
 CLUSTER, SANDBOX = "podium.dev/cluster", "podium.dev/sandbox"  # labels
 LABELS, CGROUP_PARENT = "podium.dev/labels", "podium.dev/cgroup-parent"  # annotations
 NS_POD, NS_CONTAINER, NS_NODE = 0, 1, 2
+_PID_MODES = {"pod": 0, "container": 1, "node": 2, "target": 3}
 UNCONFINED = 1
 _SANDBOX_READY = 0
 _STATES: tuple[ContainerState, ...] = ("created", "running", "exited", "exited")
@@ -44,7 +47,7 @@ def sandbox_config(config: SandboxConfig, cluster: str, attempt: int) -> Fields:
     namespaces = {
         "network": NS_NODE if config.host_network else NS_POD,
         "ipc": NS_NODE if config.host_ipc else NS_POD,
-        "pid": NS_CONTAINER,
+        "pid": NS_POD if config.shares_pid else NS_CONTAINER,
     }
     return {
         "metadata": {
@@ -65,10 +68,14 @@ def sandbox_config(config: SandboxConfig, cluster: str, attempt: int) -> Fields:
 
 
 def container_config(
-    config: ContainerConfig, sandbox: Fields, image: str, host: HostImage | None
+    config: ContainerConfig,
+    sandbox: Fields,
+    image: str,
+    host: HostImage | None,
+    node_of: Callable[[Device], str],
 ) -> Fields:
-    """A ContainerConfig; `image` is containerd's name of it, `host` is given for the image `host`.
-    Raises RuntimeFailure for what containerd cannot do."""
+    """A ContainerConfig; `image` is containerd's name of it, `host` is given for the image `host`,
+    `node_of` tells a device node of the host's."""
     binds = [Mount(path, path, readonly=True) for path in host.readonly_binds] if host else []
     return {
         "metadata": {"name": config.name, "attempt": config.attempt},
@@ -77,6 +84,10 @@ def container_config(
         "working_dir": config.cwd or "/",
         "envs": [{"key": key, "value": value} for key, value in config.env.items()],
         "mounts": [_mount(mount) for mount in (*binds, *config.mounts)],
+        "devices": [
+            {"host_path": node_of(d), "container_path": d.path, "permissions": d.permissions}
+            for d in config.devices
+        ],
         "labels": {CLUSTER: sandbox["labels"][CLUSTER], SANDBOX: sandbox["labels"][SANDBOX]},
         "annotations": {LABELS: json.dumps(config.labels)},
         "log_path": config.log_path.rpartition("/")[2],
@@ -100,7 +111,11 @@ def _security_context(config: ContainerConfig, sandbox: Fields) -> Fields:
     granted = [name.removeprefix("CAP_") for name in config.capabilities]
     context: Fields = {
         "privileged": config.privileged,
-        "namespace_options": {**shared, "pid": NS_NODE if config.host_pid else NS_CONTAINER},
+        "namespace_options": {
+            **shared,
+            "pid": _PID_MODES[config.pid_namespace],
+            "target_id": config.pid_target_id,
+        },
         "run_as_user": {"value": config.uid},
         "run_as_group": {"value": config.gid},
         "supplemental_groups": config.groups,
