@@ -77,7 +77,9 @@ class Kubelet:
         self._puller = ImagePuller(self._images, self._recorder)
         volumes = Volumes(node_dir, self._objects.get)
         self._storage = StorageKeeper(self._client, self._informers, volumes.storage, name)
-        configs = ContainerConfigs(node_dir, volumes)
+        configs = ContainerConfigs(
+            node_dir, volumes, seccomp_default=self._settings.seccomp_default
+        )
         self._sync = PodSync(
             client=self._client, runtime=self._runtime, network=self._network,
             recorder=self._recorder, puller=self._puller, volumes=volumes, configs=configs,

@@ -19,7 +19,7 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-from kubelet import thresholds
+from kubelet import sysctls, thresholds
 from kubelet.thresholds import Threshold
 from podium.api import quantity
 
@@ -413,6 +413,7 @@ def _contradictions(c: KubeletConfiguration) -> list[str]:
         *_shutdown_rules(c),
     ]
     problems = [f"invalid configuration: {words}" for is_fine, words in rules if not is_fine]
+    problems += filter(None, map(sysctls.pattern_problem, c.allowed_unsafe_sysctls))
     return problems + _reserved_problems(c) + _threshold_problems(c)
 
 

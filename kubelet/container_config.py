@@ -18,6 +18,7 @@ from kubelet.pod_files import etc_mounts, hostname, termination_mount
 from kubelet.runtime.capabilities import NAMES as CAPABILITIES
 from kubelet.runtime.protocol import ContainerConfig, PidNamespace
 from kubelet.seccomp import SeccompProfiles
+from kubelet.user_label import USER_LABEL, user_label
 from kubelet.user_lookup import User, resolve_user
 from kubelet.volumes import Volumes
 
@@ -34,10 +35,10 @@ class NoCommand(Exception):
 class ContainerConfigs:
     """Makes configs; knows where a container's log goes."""
 
-    def __init__(self, node_dir: str, volumes: Volumes) -> None:
+    def __init__(self, node_dir: str, volumes: Volumes, *, seccomp_default: bool = False) -> None:
         self._logs = Path(node_dir) / "logs"
         self._volumes = volumes
-        self._seccomp = SeccompProfiles(f"{node_dir}/seccomp")
+        self._seccomp = SeccompProfiles(f"{node_dir}/seccomp", is_default=seccomp_default)
         self._memory_bytes = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
     def make(
@@ -47,8 +48,12 @@ class ContainerConfigs:
         """Raises ConfigMissing, UnknownUser, VolumeError, NoCommand or ProfileError."""
         context = security.context_of(container)
         user = _user(pod, container, image)
+        groups = security.groups_of(pod, user.gid, user.groups)
         capabilities = security.capabilities(container, CAPABILITIES)
-        profile = security.seccomp_profile(pod, container)
+        seccomp = ""  # no filter would fit a privileged container
+        if not context.get("privileged"):
+            profile = security.seccomp_profile(pod, container)
+            seccomp = self._seccomp.program(profile, capabilities)
         env = _environment(pod, container, image, user, around)
         pod_dir = self._volumes.pod_dir(pod["metadata"]["uid"])
         taken = [mount["mountPath"] for mount in container.get("volumeMounts") or ()]
@@ -67,10 +72,11 @@ class ContainerConfigs:
             ],
             uid=user.uid,
             gid=user.gid,
-            groups=sorted({*user.groups, *security.extra_groups(pod)}),
+            groups=groups,
             capabilities=capabilities,
-            seccomp=self._seccomp.program(profile, capabilities),
+            seccomp=seccomp,
             no_new_privileges=context.get("allowPrivilegeEscalation") is False,
+            unmasked_proc=context.get("procMount") == "Unmasked",
             readonly_rootfs=bool(context.get("readOnlyRootFilesystem")),
             privileged=bool(context.get("privileged")),
             stdin=bool(container.get("stdin")),
@@ -79,7 +85,7 @@ class ContainerConfigs:
             resources=resources.container_resources(container),
             oom_score_adj=resources.oom_score_adj(pod, container, self._memory_bytes),
             stop_signal=_signal_number(image.stop_signal),
-            labels={"grace": str(grace_s(pod))},
+            labels={"grace": str(grace_s(pod)), USER_LABEL: user_label(user.uid, user.gid, groups)},
         )
 
     # ---- logs ----

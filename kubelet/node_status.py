@@ -149,6 +149,7 @@ class NodeReporter:
             ],
             "daemonEndpoints": {"kubeletEndpoint": {"Port": self._port}},
             "nodeInfo": machine.node_info(),
+            "features": {"supplementalGroupsPolicy": True},
             "images": self._images()[: _bound(self._settings.node_status_max_images)],
         }
 

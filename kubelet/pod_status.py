@@ -17,6 +17,7 @@ from kubelet.pod_plan import KILLED, container_statuses, newest, restarts
 from kubelet.probes.plan import Verdict
 from kubelet.resources import qos_class
 from kubelet.runtime.protocol import ContainerStatus
+from kubelet.user_label import shown_user
 from podium.api import meta
 
 Object = dict[str, Any]
@@ -136,6 +137,8 @@ def _fill_from_runtime(
     status["restartCount"] = current.attempt
     status["containerID"] = f"podium://{current.id}"
     status["lastState"] = _last_state(observed, old, current)
+    if user := shown_user(current.labels):
+        status["user"] = user
     waiting = observed.waiting.get(current.name)
     if current.state == "running" and current.id not in observed.starting:
         status["state"] = {"running": {"startedAt": _time(current.started_at)}}

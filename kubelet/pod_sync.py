@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from kubelet import pod_status, unsupported
+from kubelet import pod_status, security_admission, sysctls, unsupported
 from kubelet.admission import Admission
 from kubelet.backoff import Backoff
 from kubelet.configuration import KubeletConfiguration
@@ -106,6 +106,7 @@ class PodSync:
         requeue: Callable[[str], None], settings: KubeletConfiguration, exits: Exits,
     ) -> None:  # fmt: skip
         self._settings = settings
+        self._modules = security_admission.find_modules()
         self._runtime, self._network, self._recorder = runtime, network, recorder
         self._puller, self._volumes, self._configs = puller, volumes, configs
         self._objects = objects
@@ -169,7 +170,8 @@ class PodSync:
         if look.status.get("startTime"):
             self._admission.count(look.pod)
             return True
-        rejection = self._admission.admit(look.pod, self._node())
+        rejection = security_admission.rejection(look.pod, self._settings, self._modules)
+        rejection = rejection or self._admission.admit(look.pod, self._node())
         if rejection is None:
             return True
         self._recorder.event(look.pod, "Warning", rejection.reason, rejection.message)
@@ -495,6 +497,7 @@ def _sandbox_config(pod: Object, settings: KubeletConfiguration) -> SandboxConfi
         resources=pod_resources(pod, settings.pod_pids_limit),
         host_network=bool(spec.get("hostNetwork")),
         host_ipc=bool(spec.get("hostIPC")),
+        sysctls=sysctls.of_pod(pod),
         shares_pid=bool(spec.get("shareProcessNamespace")),
         labels={
             "namespace": about["namespace"],

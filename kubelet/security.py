@@ -19,6 +19,10 @@ DEFAULT_CAPABILITIES = frozenset({
     "CAP_SETUID", "CAP_SETPCAP", "CAP_NET_BIND_SERVICE", "CAP_NET_RAW", "CAP_SYS_CHROOT",
     "CAP_MKNOD", "CAP_AUDIT_WRITE", "CAP_SETFCAP",
 })  # fmt: skip
+APPARMOR_ANNOTATION = "container.apparmor.security.beta.kubernetes.io/"  # + the container's name
+
+
+_ALL = "CAP_ALL"  # every capability, or none, before the others are added and dropped
 
 
 def pod_context(pod: Object) -> Object:
@@ -41,27 +45,39 @@ def capabilities(container: Object, every: Sequence[str]) -> list[str]:
     if context.get("privileged"):
         return list(every)
     changes = context.get("capabilities") or {}
-    added, dropped = changes.get("add") or (), changes.get("drop") or ()
-    wanted = set(every) if "ALL" in added else set(DEFAULT_CAPABILITIES)
-    if "ALL" in dropped:
+    added = [_full_name(name) for name in changes.get("add") or ()]
+    dropped = [_full_name(name) for name in changes.get("drop") or ()]
+    wanted = set(every) if _ALL in added else set(DEFAULT_CAPABILITIES)
+    if _ALL in dropped:
         wanted = set()
-    wanted |= {_full_name(name) for name in added if name != "ALL"}
-    wanted -= {_full_name(name) for name in dropped if name != "ALL"}
+    wanted |= {name for name in added if name != _ALL}
+    wanted -= set(dropped)
     if unknown := sorted(wanted - set(every)):
         raise ConfigMissing(f"unknown capability {unknown[0].removeprefix('CAP_')!r} to add")
     return [name for name in every if name in wanted]
 
 
 def _full_name(name: str) -> str:
+    """ "net_admin", "NET_ADMIN" and "CAP_NET_ADMIN" are the same, as in CRI-O."""
+    name = name.upper()
     return name if name.startswith("CAP_") else f"CAP_{name}"
 
 
 def seccomp_profile(pod: Object, container: Object) -> Object | None:
-    """None if nothing is said, and for a privileged container, which no filter would fit."""
-    if context_of(container).get("privileged"):
-        return None
+    """None if nothing is said."""
     found: Object | None = _either(pod, container, "seccompProfile")
     return found
+
+
+def apparmor_profile(pod: Object, container: Object) -> str | None:
+    """ "unconfined", "runtime/default" or "localhost/<name>", as the annotation that was there
+    before the field has it; None if nothing is said."""
+    if found := _either(pod, container, "appArmorProfile"):
+        if found.get("type") == "Localhost":
+            return f"localhost/{found.get('localhostProfile', '')}"
+        return "unconfined" if found.get("type") == "Unconfined" else "runtime/default"
+    annotations = pod["metadata"].get("annotations") or {}
+    return annotations.get(f"{APPARMOR_ANNOTATION}{container['name']}") or None
 
 
 def user_of(pod: Object, container: Object, image_user: str) -> tuple[int | str, int | str | None]:
@@ -103,10 +119,13 @@ def check_non_root(pod: Object, container: Object, image_user: str) -> None:
         raise ConfigMissing(f"container has runAsNonRoot and image will run as root {where}")
 
 
-def extra_groups(pod: Object) -> list[int]:
-    """supplementalGroups and fsGroup."""
+def groups_of(pod: Object, gid: int, from_image: Sequence[int]) -> list[int]:
+    """All groups of a process: its own, supplementalGroups, fsGroup and, unless the policy is
+    Strict, those that the image's /etc/group gives its user."""
     context = pod_context(pod)
-    groups = list(context.get("supplementalGroups") or ())
+    groups = {gid, *(context.get("supplementalGroups") or ())}
     if context.get("fsGroup") is not None:
-        groups.append(context["fsGroup"])
-    return groups
+        groups.add(context["fsGroup"])
+    if context.get("supplementalGroupsPolicy") != "Strict":
+        groups |= set(from_image)
+    return sorted(groups)

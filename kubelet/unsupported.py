@@ -44,16 +44,12 @@ def refusals(pod: Object) -> list[str]:
 
 
 def _of_pod(spec: Object) -> Iterator[str]:
-    context = spec.get("securityContext") or {}
     if spec.get("hostUsers") is False:
         yield "spec.hostUsers: user namespaces are not supported yet"
     if spec.get("runtimeClassName"):
         yield f'spec.runtimeClassName: no runtime for "{spec["runtimeClassName"]}" is configured'
     if spec.get("resourceClaims"):
         yield "spec.resourceClaims: dynamic resource allocation is not supported yet"
-    if context.get("sysctls"):
-        yield "spec.securityContext.sysctls: sysctls are not supported yet"
-    yield from _of_profile("spec.securityContext", context)
 
 
 def _of_volumes(spec: Object) -> Iterator[str]:
@@ -75,18 +71,12 @@ def _of_containers(pod: Object) -> Iterator[str]:
             yield f"{where}.restartPolicy: sidecar containers are not supported yet"
         if container.get("volumeDevices"):
             yield f"{where}.volumeDevices: block devices are not supported yet"
-        if (context.get("procMount") or "Default") != "Default":
-            yield f"{where}.securityContext.procMount: only Default is supported yet"
+        if context.get("procMount") == "Unmasked" and pod["spec"].get("hostUsers") is not False:
+            yield f"{where}.securityContext.procMount: `hostUsers` must be false to use `Unmasked`"
         for number, mount in enumerate(container.get("volumeMounts") or ()):
             if (mount.get("mountPropagation") or "None") != "None":
                 field = f"{where}.volumeMounts[{number}].mountPropagation"
                 yield f"{field}: mounts are not propagated yet"
-        yield from _of_profile(f"{where}.securityContext", context)
-
-
-def _of_profile(where: str, context: Object) -> Iterator[str]:
-    if (context.get("appArmorProfile") or {}).get("type") == "Localhost":
-        yield f"{where}.appArmorProfile: profiles of the node are not supported yet"
 
 
 def warnings(pod: Object) -> list[str]:

@@ -28,6 +28,7 @@ READY, GO, TTY = b"ready", b"go", b"tty"
 MESSAGE_MAX_BYTES = 8192
 _DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _MAX_FD = 1 << 30
+_FILES, _FILES_MAX = 1024, 524_288  # RLIMIT_NOFILE, soft and hard
 
 
 @dataclass(frozen=True)
@@ -165,6 +166,16 @@ def _prepare(plan: ProcessPlan) -> None:
         syscalls.join_new_session_keyring()
     with contextlib.suppress(OSError):  # the launcher has said whether this host lets us
         _write_oom_score(plan.oom_score_adj)
+    _set_limits()
+
+
+def _set_limits() -> None:
+    """What every container begins with, whatever started the launcher; it may raise the soft ones.
+    No core files, and as many open files as systemd lets a service have: with a higher soft limit
+    programs that use select(2), or close all that could be open, fail or crawl."""
+    most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    files = _FILES_MAX if most == resource.RLIM_INFINITY else min(most, _FILES_MAX)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(files, _FILES), files))
     resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))
 
 

@@ -65,6 +65,7 @@ class SandboxConfig:
     host_network: bool = False
     host_ipc: bool = False
     shares_pid: bool = False  # it has a PID namespace for containers with pid_namespace "pod"
+    sysctls: dict[str, str] = field(default_factory=dict)  # {"net.ipv4.tcp_syncookies": "1"}
     labels: dict[str, str] = field(default_factory=dict)  # kept and given back, never read
 
 
@@ -103,6 +104,7 @@ class ContainerConfig:
     groups: list[int] = field(default_factory=list)
     capabilities: list[str] = field(default_factory=list)
     no_new_privileges: bool = False
+    unmasked_proc: bool = False  # nothing hidden or read-only; only for a user namespace
     seccomp: str = ""  # a classic BPF program (`man 2 seccomp`) in base64; "" = none
     readonly_rootfs: bool = False
     privileged: bool = False

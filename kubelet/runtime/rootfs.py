@@ -72,6 +72,7 @@ class RootPlan:
     cwd: str
     readonly: bool
     privileged: bool
+    unmasked_proc: bool
 
 
 @dataclass(frozen=True)
@@ -102,7 +103,7 @@ def enter(plan: RootPlan) -> None:
         _make_node(device)
     for source in sources:
         _attach(source)
-    if not plan.privileged:
+    if not plan.privileged and not plan.unmasked_proc:
         _protect_paths()
     _make_directory(plan.cwd)
     if plan.readonly:

@@ -258,6 +258,20 @@ class Shim:
         if not config.host_network:
             socket.sethostname(config.hostname)
             _bring_up_loopback()
+        self._sysctls = dict(config.sysctls)
+        self._set_sysctls(is_last_try=False)
+
+    def _set_sysctls(self, *, is_last_try: bool) -> None:
+        """/proc/sys shows each process its own namespaces' values. Those of an interface have to
+        wait for it: it comes after the sandbox and before the first container."""
+        for name in list(self._sysctls):
+            try:
+                syscalls.set_sysctl(name, self._sysctls[name])
+            except FileNotFoundError:
+                if not is_last_try:
+                    continue
+                raise
+            del self._sysctls[name]
 
     def _start_init(self, empty_dir: str) -> None:
         title = f"podium-init {self.host.cgroups.root} {self.sandbox_id}"
@@ -354,6 +368,7 @@ class Shim:
 
     def _create(self, request: Request) -> None:
         config = container_config(request.message["config"])
+        self._set_sysctls(is_last_try=True)
         for known in self.containers.values():
             if (known.config.name, known.config.attempt) == (config.name, config.attempt):
                 request.answer({"container": to_dict(known.status)})

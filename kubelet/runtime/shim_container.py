@@ -129,6 +129,7 @@ class Container:
             devices=self.leaf.devices, shm_dir=self.owner.shm_dir,
             cgroup_views=host.cgroup_views, cwd=self._plan.cwd,
             readonly=config.readonly_rootfs, privileged=config.privileged,
+            unmasked_proc=config.unmasked_proc,
         )  # fmt: skip
 
     # Create

@@ -186,6 +186,20 @@ def open_in_root(root_fd: int, path: str, flags: int) -> int:
 # Privileges
 
 
+def set_sysctl(name: str, value: str) -> None:
+    """ "net.ipv4.conf.eth0/1.forwarding": a slash stands for a dot (`man 8 sysctl`)."""
+    path = f"/proc/sys/{name.translate({ord('.'): '/', ord('/'): '.'})}"
+    try:
+        fd = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
+        try:
+            os.write(fd, value.encode())
+        finally:
+            os.close(fd)
+    except OSError as error:
+        words = f'set sysctl "{name}" to "{value}": {os.strerror(error.errno or 0)}'
+        raise OSError(error.errno, words) from None
+
+
 def capset(effective: int, *, permitted: int) -> None:
     """These become the sets, the inheritable one becomes empty (`man 2 capset`)."""
     words = [mask >> shift & 0xFFFFFFFF for shift in (0, 32) for mask in (effective, permitted)]

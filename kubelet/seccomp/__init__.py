@@ -27,16 +27,17 @@ PROFILE_MAX_BYTES = 1 << 20
 
 
 class SeccompProfiles:
-    """`directory` is where the node's own profiles lie (`<node dir>/seccomp`)."""
+    """`directory` is where the node's own profiles lie (`<node dir>/seccomp`); with `is_default`
+    (a KubeletConfiguration's seccompDefault) saying nothing means RuntimeDefault."""
 
-    def __init__(self, directory: str) -> None:
+    def __init__(self, directory: str, *, is_default: bool = False) -> None:
         self.directory = Path(directory)
+        self._unsaid = "RuntimeDefault" if is_default else "Unconfined"
 
     def program(self, profile: Object | None, capabilities: Iterable[str]) -> str:
         """The program for a container with these capabilities, in base64; "" for no filter.
-        None, no profile at all, is Unconfined, as with a kubelet without --seccomp-default.
         Raises ProfileError."""
-        kind = (profile or {}).get("type") or "Unconfined"
+        kind = (profile or {}).get("type") or self._unsaid
         if kind == "Unconfined":
             return ""
         text = b"" if kind == "RuntimeDefault" else self._read((profile or {})["localhostProfile"])

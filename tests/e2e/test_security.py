@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import json
 import re
+from pathlib import Path
 from typing import Any
+
+import pytest
 
 from tests.support.namespaced import Namespaced, a_sleeper
 
@@ -22,14 +25,14 @@ def status_of(ns: Namespaced, pod: str) -> dict[str, str]:
     return dict(re.findall(r"(\w+):\s+(.*)", ns.sh(pod, "cat /proc/1/status")))
 
 
-def test_runtime_default_filters_and_saying_nothing_does_not(ns: Namespaced) -> None:
+def test_a_container_is_filtered_unless_it_says_unconfined(ns: Namespaced) -> None:
     default = {"seccompProfile": {"type": "RuntimeDefault"}}
     ns.apply(
-        a_sleeper("free"),
+        a_sleeper("unsaid"),
         a_secured("bound", pod=default),
         a_secured("unbound", pod=default, seccompProfile={"type": "Unconfined"}),
     )
-    for name, mode in (("free", "0"), ("bound", "2"), ("unbound", "0")):
+    for name, mode in (("unsaid", "2"), ("bound", "2"), ("unbound", "0")):
         ns.wait(f"pod/{name}", "condition=Ready")
         assert status_of(ns, name)["Seccomp"] == mode, name
     assert ns.sh("bound", "unshare -U true 2>&1 || echo refused").endswith("refused")
@@ -55,3 +58,43 @@ def test_a_profile_of_the_node_is_applied_and_a_missing_one_is_told(ns: Namespac
     ns.wait("pod/missing", f"{reason}=CreateContainerError")
     state = ns.get("pod", "missing")["status"]["containerStatuses"][0]["state"]
     assert "cannot load seccomp profile" in state["waiting"]["message"]
+
+
+def test_the_status_tells_the_user_that_the_kernel_sees(ns: Namespaced) -> None:
+    pod = {"runAsUser": 1000, "runAsGroup": 3000, "supplementalGroups": [4000], "fsGroup": 5000}
+    ns.apply(a_secured(pod=pod | {"supplementalGroupsPolicy": "Strict"}))
+    ns.wait("pod/web", "condition=Ready")
+    seen = status_of(ns, "web")
+    assert (seen["Uid"].split()[0], seen["Gid"].split()[0]) == ("1000", "3000")
+    assert seen["Groups"].split() == ["3000", "4000", "5000"]
+    shown = ns.get("pod", "web")["status"]["containerStatuses"][0]["user"]["linux"]
+    assert shown == {"uid": 1000, "gid": 3000, "supplementalGroups": [3000, 4000, 5000]}
+
+
+def test_sysctls_reach_the_pod_or_fail_it(ns: Namespaced) -> None:
+    def setting(name: str, value: str) -> dict[str, Any]:
+        return {"sysctls": [{"name": name, "value": value}]}
+
+    ns.apply(
+        a_secured("safe", pod=setting("net.ipv4.ip_local_port_range", "2000 3000")),
+        a_secured("unsafe", pod=setting("kernel.msgmax", "65536")),
+    )
+    ns.wait("pod/safe", "condition=Ready")
+    assert ns.sh("safe", "cat /proc/sys/net/ipv4/ip_local_port_range").split() == ["2000", "3000"]
+    ns.wait("pod/unsafe", "jsonpath={.status.reason}=SysctlForbidden")
+    status = ns.get("pod", "unsafe")["status"]
+    assert status["phase"] == "Failed"
+    assert (
+        status["message"] == 'Pod was rejected: forbidden sysctl: "kernel.msgmax" not allowlisted'
+    )
+
+
+def test_apparmor_is_refused_in_the_kubelets_words(ns: Namespaced) -> None:
+    if Path("/sys/module/apparmor/parameters/enabled").exists():
+        pytest.skip("this kernel has AppArmor")
+    ns.apply(a_secured("plain", appArmorProfile={"type": "Unconfined"}))
+    ns.apply(a_secured("armed", appArmorProfile={"type": "RuntimeDefault"}))
+    ns.wait("pod/armed", "jsonpath={.status.reason}=AppArmor")
+    message = ns.get("pod", "armed")["status"]["message"]
+    assert message.endswith("Cannot enforce AppArmor: AppArmor is not enabled on the host")
+    ns.wait("pod/plain", "condition=Ready")

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from kubelet.runtime.errors import RuntimeFailure
 from kubelet.runtime.protocol import ContainerStatus
 from kubelet.seccomp import SeccompProfiles
 from tests.node.runtime.engine import DEFAULT_CAPABILITIES, Pods
@@ -95,3 +96,32 @@ def test_a_program_that_the_kernel_does_not_take_is_a_start_error(pods: Pods) ->
     started = pods.sleeper(seccomp=rubbish)
     assert (started.reason, started.exit_code) == ("StartError", 128)
     assert "seccomp" in started.message
+
+
+def test_sysctls_are_set_in_the_sandbox_and_not_on_the_host(pods: Pods) -> None:
+    wanted = {"net.ipv4.ip_unprivileged_port_start": "80", "kernel.msgmax": "4321"}
+    before = {name: Path(f"/proc/sys/{name.replace('.', '/')}").read_text() for name in wanted}
+    container = pods.sleeper(sandbox=pods.sandbox(sysctls=wanted))
+    for name, value in wanted.items():
+        path = f"/proc/sys/{name.replace('.', '/')}"
+        assert pods.sh(container, f"cat {path}") == value
+        assert Path(path).read_text() == before[name] != f"{value}\n"
+
+
+def test_a_sysctl_that_does_not_exist_is_named(pods: Pods) -> None:
+    sandbox = pods.sandbox(sysctls={"net.ipv4.conf.eth0.forwarding": "1"})
+    with pytest.raises(RuntimeFailure, match=r'set sysctl "net.ipv4.conf.eth0.forwarding"'):
+        pods.create("true", sandbox=sandbox)
+
+
+def test_an_unmasked_proc_hides_nothing(pods: Pods) -> None:
+    masked, unmasked = pods.sleeper(), pods.sleeper(unmasked_proc=True)
+    count = "grep -c ' /proc/' /proc/self/mountinfo || true"
+    assert int(pods.sh(masked, count)) > 5
+    assert pods.sh(unmasked, count) == "0"
+
+
+def test_open_files_are_limited_as_for_a_service_and_cores_are_not_written(pods: Pods) -> None:
+    limits = pods.sh(pods.sleeper(), "ulimit -Sn; ulimit -Sc; ulimit -Hn").split()
+    assert limits[:2] == ["1024", "0"]
+    assert int(limits[2]) <= 524_288

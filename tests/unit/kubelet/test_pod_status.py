@@ -169,3 +169,9 @@ def test_a_container_that_came_back_after_a_reboot_remembers_the_one_before() ->
     assert shown["lastState"]["terminated"]["reason"] == "ContainerStatusUnknown"
     assert "finishedAt" not in shown["lastState"]["terminated"]
     assert shown["restartCount"] == 1
+
+
+def test_the_user_of_the_first_process_is_shown() -> None:
+    user = {"user": "1000 3000 3000,4000"}
+    shown = main(status_of(a_kubelet_pod(), a_status(labels=user)))["user"]
+    assert shown == {"linux": {"uid": 1000, "gid": 3000, "supplementalGroups": [3000, 4000]}}

@@ -78,4 +78,16 @@ def test_run_as_non_root_is_content_with_a_number() -> None:
 
 def test_fs_group_is_a_supplementary_group() -> None:
     context = {"fsGroup": 2000, "supplementalGroups": [5]}
-    assert security.extra_groups(a_kubelet_pod(securityContext=context)) == [5, 2000]
+    pod = a_kubelet_pod(securityContext=context)
+    assert security.groups_of(pod, 100, [7]) == [5, 7, 100, 2000]
+
+
+def test_the_strict_policy_leaves_the_images_groups_out() -> None:
+    context = {"supplementalGroups": [5], "supplementalGroupsPolicy": "Strict"}
+    assert security.groups_of(a_kubelet_pod(securityContext=context), 100, [7]) == [5, 100]
+
+
+def test_capabilities_may_be_named_in_any_case() -> None:
+    found = capabilities(add=["net_admin"], drop=["cap_chown"])
+    assert "CAP_NET_ADMIN" in found
+    assert "CAP_CHOWN" not in found

@@ -16,7 +16,6 @@ from tests.unit.kubelet.containers import a_container, a_kubelet_pod
         ({"hostUsers": False}, "spec.hostUsers"),
         ({"runtimeClassName": "gvisor"}, "spec.runtimeClassName"),
         ({"volumes": [{"name": "v", "nfs": {}}]}, "spec.volumes[0].nfs"),
-        ({"securityContext": {"sysctls": [{"name": "a"}]}}, "spec.securityContext.sysctls"),
     ],
 )
 def test_a_pod_that_would_be_another_than_it_says_is_refused(
