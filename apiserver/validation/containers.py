@@ -21,6 +21,8 @@ from apiserver.validation.causes import (
     not_supported,
     required,
 )
+from apiserver.validation.paths import local_path
+from apiserver.validation.security import container_security
 from podium.api import names, quantity
 from podium.api.status import Cause
 
@@ -46,8 +48,9 @@ _HOOKS = ("exec", "httpGet", "tcpSocket", "sleep")
 
 
 def container_list(
-    containers: list[Object], path: str, volumes: set[str], taken: set[str]
-) -> list[Cause]:
+    containers: list[Object], path: str, volumes: set[str], taken: set[str], *,
+    has_host_users: bool,
+) -> list[Cause]:  # fmt: skip
     """Rules for one list of containers; `taken` are names used so far, and grows."""
     causes: list[Cause] = []
     for index, container in enumerate(containers):
@@ -61,6 +64,10 @@ def container_list(
                 causes.append(duplicate(f"{at}.name", name))
             taken.add(name)
         causes += _container(container, at, volumes)
+        if context := container.get("securityContext"):
+            causes += container_security(
+                context, f"{at}.securityContext", has_host_users=has_host_users
+            )
     return causes
 
 
@@ -87,8 +94,6 @@ def _container(container: Object, at: str, volumes: set[str]) -> list[Cause]:
         causes.append(not_supported(f"{at}.imagePullPolicy", pull, _PULL_POLICIES))
     if container.get("resources"):
         causes += resources(container["resources"], f"{at}.resources")
-    if container.get("securityContext"):
-        causes += _security_context(container["securityContext"], f"{at}.securityContext")
     return causes
 
 
@@ -264,16 +269,6 @@ def _mounts(mounts: list[Object], path: str, volumes: set[str]) -> list[Cause]:
     return causes
 
 
-def local_path(value: str, path: str) -> list[Cause]:
-    """A relative path that stays below where it starts."""
-    causes: list[Cause] = []
-    if value.startswith("/"):
-        causes.append(invalid(path, value, "must be a relative path"))
-    if ".." in value.split("/"):
-        causes.append(invalid(path, value, "must not contain '..'"))
-    return causes
-
-
 # ---- probes and hooks ---------------------------------------------------------------------------
 
 
@@ -362,27 +357,4 @@ def _resource_name(name: str, path: str) -> list[Cause]:
             why = "must be a standard resource type or fully qualified"
             causes.append(invalid(path, name, why))
         causes.append(invalid(path, name, "must be a standard resource for containers"))
-    return causes
-
-
-# ---- security -----------------------------------------------------------------------------------
-
-
-def ids(context: Object, path: str) -> list[Cause]:
-    """User and group ids of a container's or a Pod's security context."""
-    causes: list[Cause] = []
-    for name in ("runAsUser", "runAsGroup", "fsGroup"):
-        if context.get(name) is not None:
-            causes += in_range(f"{path}.{name}", context[name], 0, 2**31 - 1)
-    return causes
-
-
-def _security_context(context: Object, path: str) -> list[Cause]:
-    causes = ids(context, path)
-    if context.get("allowPrivilegeEscalation") is False:
-        about = "cannot set `allowPrivilegeEscalation` to false and"
-        if context.get("privileged"):
-            causes.append(invalid(path, "", f"{about} `privileged` to true"))
-        if "CAP_SYS_ADMIN" in ((context.get("capabilities") or {}).get("add") or ()):
-            causes.append(invalid(path, "", f"{about} `capabilities.Add` CAP_SYS_ADMIN"))
     return causes

@@ -18,8 +18,9 @@ from apiserver.validation.causes import (
     not_supported,
     required,
 )
-from apiserver.validation.containers import container_list, host_ports, ids, image
+from apiserver.validation.containers import container_list, host_ports, image
 from apiserver.validation.host_namespaces import host_namespaces
+from apiserver.validation.security import apparmor_agrees, apparmor_annotations, pod_security
 from apiserver.validation.volumes import volume_list
 from podium.api import names
 from podium.api.status import Cause
@@ -38,7 +39,10 @@ _MUTABLE = (
 
 def validate_pod(pod: Object) -> list[Cause]:
     spec = pod.get("spec") or {}
-    causes = pod_spec(spec, "spec")
+    annotations = (pod.get("metadata") or {}).get("annotations") or {}
+    causes = apparmor_annotations(annotations, spec, "metadata.annotations")
+    causes += pod_spec(spec, "spec")
+    causes += apparmor_agrees(annotations, spec, "spec")
     if spec.get("ephemeralContainers"):
         causes.append(forbidden("spec.ephemeralContainers", "cannot be set on create"))
     return causes
@@ -50,6 +54,8 @@ def template(found: Object, path: str) -> list[Cause]:
     causes = metadata.label_map(meta.get("labels"), f"{path}.labels")
     causes += metadata.annotation_map(meta.get("annotations"), f"{path}.annotations")
     spec = found.get("spec") or {}
+    annotations = meta.get("annotations") or {}
+    causes += apparmor_annotations(annotations, spec, f"{path}.annotations")
     causes += pod_spec(spec, f"{path}.spec")
     if spec.get("ephemeralContainers"):
         why = "ephemeral containers not allowed in pod template"
@@ -63,8 +69,7 @@ def pod_spec(spec: Object, path: str) -> list[Cause]:
     causes += _containers(spec, path, {v.get("name", "") for v in volumes})
     causes += _policies(spec, path)
     causes += metadata.label_map(spec.get("nodeSelector"), f"{path}.nodeSelector")
-    if spec.get("securityContext"):
-        causes += ids(spec["securityContext"], f"{path}.securityContext")
+    causes += pod_security(spec, path)
     causes += host_namespaces(spec, path)
     for name, rule in (
         ("serviceAccountName", names.dns_subdomain),
@@ -91,7 +96,10 @@ def _containers(spec: Object, path: str, volumes: set[str]) -> list[Cause]:
     placed: list[tuple[str, Object]] = []
     for kind in ("containers", "initContainers"):
         found = spec.get(kind) or []
-        causes += container_list(found, f"{path}.{kind}", volumes, taken)
+        has_host_users = spec.get("hostUsers") is not False
+        causes += container_list(
+            found, f"{path}.{kind}", volumes, taken, has_host_users=has_host_users
+        )
         if kind == "containers":
             placed += [(f"{path}.{kind}[{i}]", container) for i, container in enumerate(found)]
         for index, container in enumerate(found):

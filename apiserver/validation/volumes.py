@@ -15,7 +15,7 @@ from apiserver.validation.causes import (
     not_supported,
     required,
 )
-from apiserver.validation.containers import local_path
+from apiserver.validation.paths import local_path
 from podium.api import names, quantity
 from podium.api.status import Cause
 
