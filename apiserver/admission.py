@@ -77,13 +77,17 @@ def _fill_pod(store: Store, pod: Object) -> None:
     spec = pod.setdefault("spec", {})
     account = spec.get("serviceAccountName") or "default"
     namespace, name = pod["metadata"]["namespace"], pod["metadata"].get("name", "")
-    if account != "default" and store.get("serviceaccounts", namespace, account) is None:
+    found = store.get("serviceaccounts", namespace, account)
+    if account != "default" and found is None:
         why = (
             f"error looking up service account {namespace}/{account}: serviceaccount "
             f'"{account}" not found'
         )
         raise ApiError(status.forbidden(resource("pods"), name, why))
     spec["serviceAccountName"] = spec["serviceAccount"] = account
+    secrets = found.object.get("imagePullSecrets") if found is not None else None
+    if secrets and not spec.get("imagePullSecrets"):
+        spec["imagePullSecrets"] = [dict(secret) for secret in secrets]
     spec.setdefault("priority", 0)
     spec.setdefault("preemptionPolicy", "PreemptLowerPriority")
     _tolerate_short_outages(spec)

@@ -14,9 +14,12 @@ from pathlib import Path
 from typing import Any
 
 from kubelet import configuration
+from kubelet.configuration import KubeletConfiguration
 from kubelet.container_config import ContainerConfigs
 from kubelet.image_puller import ImagePuller
 from kubelet.images import ImageStore
+from kubelet.images.pull import Pulls
+from kubelet.images.registry.hosts import Registries
 from kubelet.local_storage import StorageKeeper
 from kubelet.log_follower import Exits
 from kubelet.machine import host_address
@@ -24,6 +27,7 @@ from kubelet.network import PodNetwork
 from kubelet.node_status import RENEW_EVERY_S, NodeReporter
 from kubelet.object_watch import ObjectWatch
 from kubelet.pod_sync import PodSync
+from kubelet.pull_secrets import PullSecrets
 from kubelet.runtime.client import PodiumRuntime
 from kubelet.server import KubeletServer, Rooms
 from kubelet.volumes import Volumes
@@ -40,6 +44,7 @@ log = logging.getLogger("kubelet")
 WORKERS = 8
 RETRY_FIRST_S, RETRY_LAST_S = 0.02, 1.0
 HOUSEKEEPING_S = 60
+MOST_PULLS = 50  # at a time; what is transferred at a time is bounded by itself
 
 
 class Kubelet:
@@ -74,7 +79,14 @@ class Kubelet:
             settings=self._settings,
         )
         self._objects = ObjectWatch(self._client, self._wake)
-        self._puller = ImagePuller(self._images, self._recorder)
+        self._puller = ImagePuller(
+            self._images,
+            Pulls(self._images, Registries(data_dir), parallel=_parallel_pulls(self._settings)),
+            PullSecrets(self._objects.get, data_dir / "config.json"),
+            self._recorder,
+            wake=self._wake,
+            came=self._report_node,
+        )
         volumes = Volumes(node_dir, self._objects.get)
         self._storage = StorageKeeper(self._client, self._informers, volumes.storage, name)
         configs = ContainerConfigs(
@@ -114,6 +126,9 @@ class Kubelet:
     def _images_came(self) -> None:
         for uid in self._puller.waiting_pods():
             self._wake(uid)
+        self._report_node()
+
+    def _report_node(self) -> None:
         self._node_loop.add(self._reporter.name)
 
     # ---- life ----
@@ -234,6 +249,12 @@ class Kubelet:
 
 def node_dir_of(data_dir: Path, node: Object) -> Path:
     return data_dir / "nodes" / str(node["name"])
+
+
+def _parallel_pulls(settings: KubeletConfiguration) -> int:
+    if settings.serialize_image_pulls:
+        return 1
+    return settings.max_parallel_image_pulls or MOST_PULLS
 
 
 def network_of(data_dir: Path, config: Object, node: Object) -> PodNetwork:

@@ -98,8 +98,11 @@ class ObjectWatch:
 
 
 def references(pod: Object) -> Iterator[Reference]:
-    """Every ConfigMap, Secret and claim in the Pod's environment and volumes."""
+    """Every ConfigMap, Secret and claim in its environment and volumes, and its pull secrets."""
     spec, namespace = pod["spec"], pod["metadata"]["namespace"]
+    for secret in spec.get("imagePullSecrets") or ():
+        if secret.get("name"):
+            yield "secrets", namespace, secret["name"]
     for part in ("initContainers", "containers"):
         for container in spec.get(part) or ():
             for kind, name in _of_environment(container):

@@ -303,7 +303,8 @@ class PodSync:
         try:
             container_id = start.created_id or self._create(look, start)
         except ImageNotReady as failure:
-            look.waiting[name] = (failure.reason, failure.message)
+            if failure.reason:
+                look.waiting[name] = (failure.reason, failure.message)
             return failure.again_s
         except (ConfigMissing, UnknownUser, VolumeError) as failure:
             return self._fail(look, name, "CreateContainerConfigError", failure)
@@ -330,7 +331,7 @@ class PodSync:
         assert look.around is not None
         name, where = start.container["name"], self._field_path(look, start.container["name"])
         image = self._puller.ensure(look.pod, start.container, where)
-        look.memory.image_ids[name] = image.id
+        look.memory.image_ids[name] = image.ref
         config = self._configs.make(
             look.pod,
             start.container,

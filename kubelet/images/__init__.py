@@ -1,4 +1,5 @@
-"""The images of one node: loaded from files, kept by content, unpacked once.
+"""The images of one node: pulled from registries or loaded from files, kept by content, unpacked
+once.
 
 Room kubelet/images; called by the kubelet from any thread. Knows nothing of Pods or of the API.
 """
@@ -10,6 +11,8 @@ from kubelet.images.errors import (
     InvalidImage,
     InvalidReference,
     NoRoomForImage,
+    PullFailed,
+    RegistryUnavailable,
 )
 from kubelet.images.limits import Limits
 from kubelet.images.reference import normalise
@@ -25,5 +28,7 @@ __all__ = [
     "InvalidReference",
     "Limits",
     "NoRoomForImage",
+    "PullFailed",
+    "RegistryUnavailable",
     "normalise",
 ]

@@ -10,46 +10,77 @@ Sources: OCI image spec `image-layout.md`, `image-index.md`, `manifest.md`; moby
 
 from __future__ import annotations
 
-import hashlib
-import json
-import platform
 import posixpath
-import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import IO, Any, Protocol
 
 from kubelet.images.compression import Decompressed
 from kubelet.images.errors import InvalidImage
 from kubelet.images.limits import Allowance, Limits
+from kubelet.images.manifest import (
+    MAX_JSON_BYTES,
+    MAX_NESTED_INDEXES,
+    Manifest,
+    array,
+    choose,
+    digest_of,
+    field,
+    fits,
+    is_attestation,
+    is_index,
+    json_of,
+    no_manifest_for_us,
+    platform_of,
+    read_manifest,
+    read_object,
+    typed,
+    verified,
+)
 from kubelet.images.tar_stream import Readable, copy, entries
 
-MAX_JSON_BYTES = 4 * 1024 * 1024
 MAX_FILES = 10_000  # blobs of an archive; an image has about as many as layers
-MAX_NESTED_INDEXES = 4
-_SHA256 = re.compile(r"sha256:[0-9a-f]{64}")
 _REF_NAME = "org.opencontainers.image.ref.name"
 _FULL_NAME = "io.containerd.image.name"  # docker save since 25 writes this beside the tag alone
-_ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64", "armv7l": "arm", "i686": "386"}
-_T = TypeVar("_T")
+
+
+class PackedLayer(Protocol):
+    """A layer as it came, and what it should be; "" where nobody says. `open` may be called more
+    than once, and costs nothing before it is."""
+
+    @property
+    def digest(self) -> str: ...
+
+    @property
+    def size(self) -> int: ...
+
+    def open(self) -> AbstractContextManager[Readable]: ...
 
 
 @dataclass(frozen=True, slots=True)
-class PackedLayer:
-    """A layer's file as it came, and what it should be; "" where the archive does not say."""
+class LayerFile:
+    """A layer on the disk."""
 
     path: Path
     digest: str
 
+    @property
+    def size(self) -> int:
+        return self.path.stat().st_size
+
+    def open(self) -> IO[bytes]:
+        return open(self.path, "rb")
+
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """An image in an archive: its names, its config and its layers, lowest first."""
+    """An image in an archive or a registry: its names, its config and its layers, lowest first."""
 
     names: list[str]
     config: bytes
-    layers: list[PackedLayer]
+    layers: Sequence[PackedLayer]
     manifest_digest: str  # "" where the archive has no manifest (docker save before 25)
 
 
@@ -150,11 +181,11 @@ def read_archive(archive: Archive) -> list[Found]:
 
 
 def _docker(archive: Archive) -> Iterator[Found]:
-    for entry in _typed(_json(archive.path("manifest.json")), list, "manifest.json"):
-        config = _read_small(archive.path(_field(entry, "Config", str)))
-        layers = [_typed(name, str, "Layers") for name in _list(entry, "Layers")]
-        names = [_typed(name, str, "RepoTags") for name in _list(entry, "RepoTags")]
-        yield Found(names, config, [PackedLayer(archive.path(n), "") for n in layers], "")
+    for entry in typed(_json(archive.path("manifest.json")), list, "manifest.json"):
+        config = _read_small(archive.path(field(entry, "Config", str)))
+        layers = [typed(name, str, "Layers") for name in array(entry, "Layers")]
+        names = [typed(name, str, "RepoTags") for name in array(entry, "RepoTags")]
+        yield Found(names, config, [LayerFile(archive.path(n), "") for n in layers], "")
 
 
 # ---- OCI ----
@@ -164,97 +195,49 @@ def _oci(archive: Archive) -> Iterator[Found]:
     index = _json(archive.path("index.json"))
     others: list[str] = []
     is_any = False
-    for descriptor in _list(index, "manifests"):
-        if _is_attestation(descriptor):
+    for entry in array(index, "manifests"):
+        if is_attestation(entry):
             continue
-        if not _fits(descriptor):
-            others.append(_platform(descriptor))
+        if not fits(entry):
+            others.append(platform_of(entry))
             continue
         is_any = True
-        yield _image(archive, descriptor)
+        yield _image(archive, entry)
     if others and not is_any:
-        raise InvalidImage(_no_manifest_for_us(others))
+        raise InvalidImage(no_manifest_for_us(others))
 
 
-def _image(archive: Archive, descriptor: dict[str, Any]) -> Found:
-    annotations = _field(descriptor, "annotations", dict, {})
+def _image(archive: Archive, entry: dict[str, Any]) -> Found:
+    annotations = field(entry, "annotations", dict, {})
     name = annotations.get(_FULL_NAME) or annotations.get(_REF_NAME)
-    manifest, digest = _manifest(archive, descriptor, MAX_NESTED_INDEXES)
-    config = _verified(archive, _field(manifest, "config", dict))
-    layers = [_layer(archive, layer) for layer in _list(manifest, "layers")]
+    manifest, digest = _manifest(archive, entry, MAX_NESTED_INDEXES)
+    config = _blob(archive, manifest.config.digest)
+    layers = [LayerFile(archive.path(_path(each.digest)), each.digest) for each in manifest.layers]
     return Found([str(name)] if name else [], config, layers, digest)
 
 
-def _layer(archive: Archive, descriptor: dict[str, Any]) -> PackedLayer:
-    if _field(descriptor, "urls", list, []):
-        raise InvalidImage("a layer that is not in the archive but elsewhere (urls)")
-    digest = _digest(descriptor)
-    return PackedLayer(archive.path(_blob(digest)), digest)
-
-
-def _manifest(
-    archive: Archive, descriptor: dict[str, Any], indexes_left: int
-) -> tuple[dict[str, Any], str]:
+def _manifest(archive: Archive, entry: dict[str, Any], indexes_left: int) -> tuple[Manifest, str]:
     """(the manifest for this machine, its digest), of an index if it is one."""
-    said = _json_of(_verified(archive, descriptor), _digest(descriptor))
-    content = _typed(said, dict, "a manifest")
-    if "config" in content and "manifests" not in content:
-        return content, _digest(descriptor)
-    candidates = [c for c in _list(content, "manifests") if not _is_attestation(c)]
-    fitting = [c for c in candidates if _fits(c)]
-    if not fitting:
-        raise InvalidImage(_no_manifest_for_us([_platform(c) for c in candidates]))
+    digest = digest_of(entry)
+    content = read_object(_blob(archive, digest), digest)
+    if not is_index(content):
+        return read_manifest(content), digest
+    chosen = choose(array(content, "manifests"))
     if indexes_left == 0:
         raise InvalidImage(f"indexes nested deeper than {MAX_NESTED_INDEXES}")
-    return _manifest(archive, fitting[0], indexes_left - 1)
-
-
-def _is_attestation(descriptor: dict[str, Any]) -> bool:
-    kind = _field(descriptor, "annotations", dict, {}).get("vnd.docker.reference.type")
-    return kind == "attestation-manifest"
-
-
-def our_platform() -> str:
-    machine = platform.machine()
-    return f"linux/{_ARCHITECTURES.get(machine, machine)}"
-
-
-def _platform(descriptor: dict[str, Any]) -> str:
-    """ "linux/amd64", or "" if it does not say."""
-    said = _field(descriptor, "platform", dict, {})
-    return f"{said.get('os', 'linux')}/{said.get('architecture', '')}" if said else ""
-
-
-def _fits(descriptor: dict[str, Any]) -> bool:
-    return _platform(descriptor) in ("", our_platform())
-
-
-def _no_manifest_for_us(others: list[str]) -> str:
-    known = ", ".join(sorted({other for other in others if other})) or "nothing"
-    return f"the image is not for this machine: it has {known}, not {our_platform()}"
+    return _manifest(archive, chosen, indexes_left - 1)
 
 
 # ---- blobs ----
 
 
-def _digest(descriptor: dict[str, Any]) -> str:
-    digest = _field(descriptor, "digest", str)
-    if not _SHA256.fullmatch(digest):
-        raise InvalidImage(f"unsupported digest {digest[:100]!r}")
-    return digest
-
-
-def _blob(digest: str) -> str:
+def _path(digest: str) -> str:
     return f"blobs/sha256/{digest.removeprefix('sha256:')}"
 
 
-def _verified(archive: Archive, descriptor: dict[str, Any]) -> bytes:
+def _blob(archive: Archive, digest: str) -> bytes:
     """A small blob, after its digest was checked."""
-    digest = _digest(descriptor)
-    content = _read_small(archive.path(_blob(digest)))
-    if f"sha256:{hashlib.sha256(content).hexdigest()}" != digest:
-        raise InvalidImage(f"blob {digest} does not have the content that its digest says")
-    return content
+    return verified(_read_small(archive.path(_path(digest))), digest)
 
 
 def _read_small(path: Path) -> bytes:
@@ -265,37 +248,5 @@ def _read_small(path: Path) -> bytes:
     return content
 
 
-# ---- JSON of strangers ----
-
-_REQUIRED: Any = object()
-
-
 def _json(path: Path) -> Any:
-    return _json_of(_read_small(path), path.name)
-
-
-def _json_of(content: bytes, what: str) -> Any:
-    try:
-        return json.loads(content)
-    except (ValueError, RecursionError) as failure:
-        raise InvalidImage(f"{what} is not valid JSON: {failure}") from failure
-
-
-def _typed(value: Any, kind: type[_T], what: str) -> _T:
-    if not isinstance(value, kind):
-        raise InvalidImage(f"{what} should be a {kind.__name__} and is {value!r:.100}")
-    return value
-
-
-def _field(data: Any, name: str, kind: type[_T], default: _T = _REQUIRED) -> _T:
-    """A field of an object; null counts as absent."""
-    value = _typed(data, dict, "an entry").get(name)
-    if value is None and default is not _REQUIRED:
-        return default
-    if value is None:
-        raise InvalidImage(f"an entry lacks {name!r}")
-    return _typed(value, kind, name)
-
-
-def _list(data: Any, name: str) -> list[Any]:
-    return _field(data, name, list, [])
+    return json_of(_read_small(path), path.name)

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from kubelet.images.errors import InvalidImage
+from kubelet.images.manifest import fits, no_manifest_for_us, platform_of
 
 _SHA256 = re.compile(r"sha256:[0-9a-f]{64}")
 MAX_LAYERS = 500  # what overlayfs takes
@@ -35,12 +36,22 @@ def read_config(content: bytes) -> tuple[ImageConfig, list[str]]:
     """(how to run it, the digests of its uncompressed layers); raises InvalidImage."""
     try:
         described = json.loads(content)
+        _check_platform(described)
         diff_ids = [str(digest) for digest in described["rootfs"].get("diff_ids") or ()]
         return _run_config(described.get("config") or {}), _checked(diff_ids)
     except InvalidImage:
         raise
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as failure:
         raise InvalidImage(f"the image's config cannot be read: {failure!r:.200}") from failure
+
+
+def _check_platform(described: dict[str, Any]) -> None:
+    """An image without an index says only here what it is for."""
+    platform = {"os": described.get("os") or "linux",
+                "architecture": described.get("architecture"),
+                "variant": described.get("variant")}  # fmt: skip
+    if platform["architecture"] and not fits({"platform": platform}):
+        raise InvalidImage(no_manifest_for_us([platform_of({"platform": platform})]))
 
 
 def _checked(diff_ids: list[str]) -> list[str]:

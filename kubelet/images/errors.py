@@ -3,8 +3,12 @@
 ImageError
 ├── ImageNotFound       no image of that name on this node: loading it helps
 ├── InvalidReference    not the name of any image
-├── InvalidImage        the file is no image, is damaged, or tries what no image may
-└── NoRoomForImage      it would fill the disk: room helps, the same image may be tried again
+├── InvalidImage        it is no image, is damaged, or tries what no image may
+├── NoRoomForImage      it would fill the disk: room helps, the same image may be tried again
+└── PullFailed          the registry does not give it; a later try may be luckier
+    ├── NotInRegistry        it has no such repository, tag or blob
+    ├── NotAuthorized        not to us, with these credentials
+    └── RegistryUnavailable  it cannot be reached, or is too busy
 """
 
 from __future__ import annotations
@@ -28,3 +32,19 @@ class InvalidImage(ImageError):
 
 class NoRoomForImage(ImageError):
     """Unpacking it would leave too little room on the disk."""
+
+
+class PullFailed(ImageError):
+    """A registry has refused, or answered what makes no sense."""
+
+
+class NotInRegistry(PullFailed):
+    """404: no such repository, tag or blob."""
+
+
+class NotAuthorized(PullFailed):
+    """401 or 403 with the credentials that we have."""
+
+
+class RegistryUnavailable(PullFailed):
+    """No connection, no answer in time, or 429 and 5xx until we gave up."""

@@ -41,7 +41,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("images")
 
-_LOCK_STRIPES = 16
 _BUFFER_BYTES = 1024 * 1024
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -65,7 +64,7 @@ class ImageStore:
         self._root = Path(root)
         self._limits = limits or Limits()
         self._lock = threading.RLock()  # the records; never held while something is unpacked
-        self._layer_locks = [threading.Lock() for _ in range(_LOCK_STRIPES)]
+        self._layer_locks = _KeyedLocks()
         self._pins: Counter[str] = Counter()  # layers of images that are being loaded
         for name in ("layers", "images", "scratch"):
             (self._root / name).mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -73,6 +72,15 @@ class ImageStore:
             shutil.rmtree(left, ignore_errors=True)
         self._images = {image.id: image for image in self._read_records()}
         self._collect()
+
+    @property
+    def scratch(self) -> Path:
+        """For what is being fetched; emptied at the start."""
+        return self._root / "scratch"
+
+    @property
+    def limits(self) -> Limits:
+        return self._limits
 
     # ---- loading ----
 
@@ -98,7 +106,7 @@ class ImageStore:
     def _scratch(self) -> Iterator[Path]:
         """A directory that goes again; a disk that gets full inside is told from a bad image."""
         try:
-            with tempfile.TemporaryDirectory(dir=self._root / "scratch") as scratch:
+            with tempfile.TemporaryDirectory(dir=self.scratch) as scratch:
                 yield Path(scratch)
         except OSError as failure:
             if is_full(failure):
@@ -119,16 +127,15 @@ class ImageStore:
             image = Image(
                 id=f"sha256:{hashlib.sha256(found.config).hexdigest()}",
                 references=[familiar(name) for name in full_names if "@" not in name],
-                repo_digests=[
-                    f"{familiar(repository(name))}@{found.manifest_digest}"
-                    for name in full_names
-                    if found.manifest_digest
-                ],
-                size_bytes=sum(packed.path.stat().st_size for packed in found.layers),
+                repo_digests=_repo_digests(full_names, found.manifest_digest),
+                size_bytes=sum(packed.size for packed in found.layers),
                 layers=[str(self._layer(name)) for name in chain],
                 config=config,
             )
             return self._keep_new(image)
+
+    def has_layer(self, chain_id: str) -> bool:
+        return self._layer(chain_id).is_dir()
 
     def _layer(self, chain_id: str) -> Path:
         return self._root / "layers" / chain_id
@@ -148,7 +155,7 @@ class ImageStore:
     def _ensure_layer(self, packed: PackedLayer, diff_id: str, chain: list[str]) -> None:
         """`chain` ends with this layer."""
         target = self._layer(chain[-1])
-        with self._layer_locks[hash(chain[-1]) % _LOCK_STRIPES]:
+        with self._layer_locks.holding(chain[-1]):
             if target.is_dir():
                 return
             with self._scratch() as scratch:
@@ -164,8 +171,8 @@ class ImageStore:
         from kubelet.images.unpack import unpack_layer
 
         what = f"layer {diff_id}"
-        allowance = Allowance(self._limits, str(target), packed.path.stat().st_size)
-        with open(packed.path, "rb") as file:
+        allowance = Allowance(self._limits, str(target), packed.size)
+        with packed.open() as file:
             came = _Digested(file)
             try:
                 plain = _Digested(Decompressed(came), allowance)
@@ -202,6 +209,21 @@ class ImageStore:
                 )
             self._keep(image)
             return image
+
+    def adopt(self, full_repository: str, digest: str, names: list[str]) -> Image | None:
+        """The image that came from that repository under that digest, with more names; None when
+        it is not here."""
+        full_names = _full_names(names)
+        with self._lock:
+            wanted = f"{familiar(full_repository)}@{digest}"
+            image = next((i for i in self._images.values() if wanted in i.repo_digests), None)
+            if image is None:
+                return None
+            return self._keep_new(replace(
+                image,
+                references=[familiar(name) for name in full_names if "@" not in name],
+                repo_digests=_repo_digests(full_names, digest),
+            ))  # fmt: skip
 
     def _record(self, image_id: str) -> Path:
         return self._root / "images" / f"{image_id.removeprefix('sha256:')}.json"
@@ -301,8 +323,37 @@ def _full_names(names: list[str]) -> list[str]:
         raise InvalidImage(str(failure)) from failure
 
 
+def _repo_digests(full_names: list[str], digest: str) -> list[str]:
+    if not digest:
+        return []
+    return sorted({f"{familiar(repository(name))}@{digest}" for name in full_names})
+
+
 def _has_repository(image: Image, full: str) -> bool:
     return any(repository(normalise(name)) == repository(full) for name in image.references)
+
+
+class _KeyedLocks:
+    """A lock for each name that somebody holds or waits for."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._held: dict[str, threading.Lock] = {}
+        self._users: Counter[str] = Counter()
+
+    @contextmanager
+    def holding(self, key: str) -> Iterator[None]:
+        with self._lock:
+            own = self._held.setdefault(key, threading.Lock())
+            self._users[key] += 1
+        try:
+            with own:
+                yield
+        finally:
+            with self._lock:
+                self._users[key] -= 1
+                if not self._users[key]:
+                    del self._users[key], self._held[key]
 
 
 class _Digested:

@@ -17,11 +17,14 @@ from kubelet.configuration import KubeletConfiguration
 from kubelet.container_config import ContainerConfigs
 from kubelet.image_puller import ImagePuller
 from kubelet.images import ImageStore
+from kubelet.images.pull import Pulls
+from kubelet.images.registry.hosts import Registries
 from kubelet.log_follower import Exits
 from kubelet.network import PodAddress
 from kubelet.node_status import NodeReporter
 from kubelet.object_watch import ObjectWatch
 from kubelet.pod_sync import PodSync
+from kubelet.pull_secrets import PullSecrets
 from kubelet.runtime.protocol import ContainerStatus
 from kubelet.volumes import Volumes
 from podium.client.errors import NotFound
@@ -82,9 +85,13 @@ class Node:
         self.configs = ContainerConfigs(str(node_dir), volumes)
         self.images = ImageStore(f"{node_dir}/images")
         self.exits = Exits()
+        self.puller = ImagePuller(
+            self.images, Pulls(self.images, Registries(node_dir)),
+            PullSecrets(self.objects.get, node_dir / "config.json"), self.recorder, wake=self.wake,
+        )  # fmt: skip
         self.sync = PodSync(
             client=self.client, runtime=runtime, network=network,  # type: ignore[arg-type]
-            recorder=self.recorder, puller=ImagePuller(self.images, self.recorder),
+            recorder=self.recorder, puller=self.puller,
             volumes=volumes, configs=self.configs, objects=self.objects,
             node=self.reporter.node, find=self._find, requeue=self.wake, settings=settings,
             exits=self.exits,

@@ -28,7 +28,9 @@ from kubelet.images import (
 )
 from kubelet.images.config import chain_ids
 from tests.support.images import (
+    CONFIG,
     INDEX,
+    LAYER,
     OciLayout,
     a_symlink,
     an_entry,
@@ -150,7 +152,7 @@ def test_an_image_without_a_name_is_found_by_its_id_and_may_be_given_one(store: 
 
 
 def test_the_manifest_for_this_machine_is_taken_of_an_index(store: ImageStore) -> None:
-    from kubelet.images.archive import our_platform
+    from kubelet.images.manifest import our_platform
 
     layout = OciLayout()
     arch = our_platform().removeprefix("linux/")
@@ -325,8 +327,8 @@ def test_a_layer_that_is_not_what_the_config_says_is_refused(store: ImageStore) 
     layout = OciLayout()
     config = {"rootfs": {"type": "layers", "diff_ids": [digest(TOP)]}}
     manifest = {
-        "config": layout.blob(config, "config"),
-        "layers": [layout.blob(pack(BASE), "layer")],
+        "config": layout.blob(config, CONFIG),
+        "layers": [layout.blob(pack(BASE), LAYER)],
     }
     layout.manifests = [layout.blob(manifest, "manifest")]
     refused(store, layout.tar(), f"layer {digest(TOP)} is damaged: its content is {digest(BASE)}")
@@ -529,7 +531,7 @@ def test_no_json_whatsoever_raises_anything_but_invalid_image(
 ) -> None:
     store = ImageStore(str(tmp_path_factory.mktemp("json")))
     layout = OciLayout()
-    good = {"config": layout.blob(json.dumps(config).encode(), "c"), "layers": []}
+    good = {"config": layout.blob(json.dumps(config).encode(), CONFIG), "layers": []}
     layout.manifests = [
         layout.blob(json.dumps(content).encode(), "m") for content in (good, manifest)
     ]

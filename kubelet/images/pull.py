@@ -1,0 +1,386 @@
+"""Images from registries into the store: each fetched once, however many want it.
+
+Room kubelet/images, in the kubelet's process. `Pulls.start` gives a `Pull` at once; a thread of its
+own does the work, a bounded number of them at a time. A layer is unpacked while it is downloaded;
+the ones above it, which must wait for their turn, are downloaded ahead into scratch files.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import tempfile
+import threading
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from kubelet.images.config import chain_ids, read_config
+from kubelet.images.errors import ImageError, InvalidImage, NoRoomForImage, PullFailed
+from kubelet.images.limits import Allowance
+from kubelet.images.reference import normalise, repository
+from kubelet.images.registry.credentials import Credential, Keyring
+from kubelet.images.registry.hosts import Registries
+from kubelet.images.store import Image, ImageStore
+
+if TYPE_CHECKING:
+    from kubelet.images.manifest import Descriptor, Manifest
+    from kubelet.images.registry.client import Repository
+    from kubelet.images.registry.transport import Timing
+    from kubelet.images.tar_stream import Readable
+
+log = logging.getLogger("pull")
+
+PARALLEL_PULLS = 5
+PARALLEL_TRANSFERS, PARALLEL_OF_A_REGISTRY = 6, 4
+LAYERS_AHEAD = 2
+TELL_EVERY_S = 30.0
+_BUFFER_BYTES = 1024 * 1024
+
+
+class Pull:
+    """One image on its way. Times are monotonic; `began_at` 0.0: it waits for others to end."""
+
+    def __init__(self, reference: str) -> None:
+        self.reference = reference
+        self.asked_at, self.began_at, self.ended_at = time.monotonic(), 0.0, 0.0
+        self.done_bytes = self.total_bytes = 0
+        self.image: Image | None = None
+        self.failure: ImageError | None = None
+        self._lock = threading.Lock()
+        self._ended = threading.Event()
+        self._told_at = self.asked_at
+        self._when_done: list[Callable[[], None]] = []
+        self._when_far: list[Callable[[], None]] = []
+
+    @property
+    def is_done(self) -> bool:
+        return self._ended.is_set()
+
+    def wait(self) -> Image:
+        """Raises what it has failed with."""
+        self._ended.wait()
+        if self.failure is not None:
+            raise self.failure
+        assert self.image is not None
+        return self.image
+
+    def follow(self, when_done: Callable[[], None], when_far: Callable[[], None]) -> None:
+        """Call the one once it has ended (perhaps now), the other from time to time while it
+        goes on."""
+        with self._lock:
+            self._when_far.append(when_far)
+            if not self.is_done:
+                self._when_done.append(when_done)
+                return
+        when_done()
+
+    def came(self, count: int) -> None:
+        """So many bytes more."""
+        now = time.monotonic()
+        with self._lock:
+            self.done_bytes += count
+            is_time = now - self._told_at >= TELL_EVERY_S
+            if is_time:
+                self._told_at = now
+            listeners = list(self._when_far) if is_time else []
+        for tell in listeners:
+            tell()
+
+    def end(self, image: Image | None, failure: ImageError | None) -> None:
+        self.ended_at = time.monotonic()
+        with self._lock:
+            self.image, self.failure = image, failure
+            self._ended.set()
+            listeners = list(self._when_done)
+        for tell in listeners:
+            tell()
+
+
+class Pulls:
+    """The pulls of one node."""
+
+    def __init__(
+        self, store: ImageStore, registries: Registries, *, parallel: int = PARALLEL_PULLS,
+        timing: Timing | None = None,
+    ) -> None:  # fmt: skip
+        self._store, self._registries, self._timing = store, registries, timing
+        self._lock = threading.Lock()
+        self._under_way: dict[tuple[str, tuple[Credential, ...]], Pull] = {}
+        self._slots = threading.BoundedSemaphore(parallel)
+        self._transfers = _Transfers()
+        self._ahead = _Ahead(store)
+
+    def start(self, reference: str, keyring: Keyring) -> Pull:
+        """The pull of that image with those credentials that is under way, or a new one. Raises
+        InvalidReference."""
+        full = normalise(reference)
+        who = tuple(keyring.lookup(repository(full)))
+        with self._lock:
+            pull = self._under_way.get((full, who))
+            if pull is None:
+                pull = self._under_way[full, who] = Pull(reference)
+                arguments = (pull, full, who, keyring)
+                threading.Thread(target=self._run, args=arguments, name="pull", daemon=True).start()
+            return pull
+
+    def _run(self, pull: Pull, full: str, who: tuple[Credential, ...], keyring: Keyring) -> None:
+        image, failure = None, None
+        try:
+            with self._slots:
+                pull.began_at = time.monotonic()
+                image = self._pull(pull, full, keyring)
+        except ImageError as error:
+            failure = error
+        except Exception as error:
+            log.exception("pulling %s", full)
+            failure = PullFailed(f"{type(error).__name__}: {error}")
+        with self._lock:
+            del self._under_way[full, who]
+        pull.end(image, failure)
+
+    def _pull(self, pull: Pull, full: str, keyring: Keyring) -> Image:
+        """From the first place, with the first credentials, that give it."""
+        failures: list[ImageError] = []
+        for candidate in self._candidates(pull, full):
+            for credential in keyring.lookup(repository(candidate)) or [None]:
+                try:
+                    return self._from(pull, full, candidate, credential, keyring)
+                except NoRoomForImage:
+                    raise
+                except ImageError as failure:
+                    failures.append(_told(candidate, failure))
+        raise _aggregate(failures)
+
+    def _candidates(self, pull: Pull, full: str) -> list[str]:
+        try:
+            return self._registries.candidates(full)
+        except PullFailed as failure:
+            raise _told(pull.reference, failure) from failure
+
+    def _from(
+        self, pull: Pull, full: str, candidate: str, credential: Credential | None, keyring: Keyring
+    ) -> Image:
+        # These pull in http, ssl and tarfile, which a kubelet whose images are there never needs
+        from kubelet.images.archive import Found
+        from kubelet.images.registry.client import Repository
+
+        source = Repository(candidate, self._registries, credential, keyring, self._timing)
+        names = list(dict.fromkeys([candidate, full]))
+        try:
+            with _resolving(candidate):
+                digest = source.resolve().digest
+            if (known := self._store.adopt(repository(candidate), digest, names)) is not None:
+                return known
+            manifest = _manifest(source, digest)
+            config = source.config(manifest.config.digest)
+            with self._layers(pull, source, config, manifest) as layers:
+                return self._store.add(Found(names, config, layers, digest), names)
+        finally:
+            source.close()
+
+    @contextmanager
+    def _layers(
+        self, pull: Pull, source: Repository, config: bytes, manifest: Manifest
+    ) -> Iterator[list[_RemoteLayer]]:
+        chain = chain_ids(read_config(config)[1])
+        layers = [
+            _RemoteLayer(each, source, pull, self._transfers, self._ahead)
+            for each in manifest.layers
+        ]
+        missing = [
+            layer
+            for layer, name in zip(layers, chain, strict=False)
+            if not self._store.has_layer(name)
+        ]
+        for layer, rest in ((each, missing[n + 1 :]) for n, each in enumerate(missing)):
+            layer.next = rest[:LAYERS_AHEAD]
+        pull.total_bytes = sum(layer.size for layer in missing)
+        try:
+            yield layers
+        finally:
+            for layer in layers:
+                layer.drop()
+
+
+def _manifest(source: Repository, digest: str) -> Manifest:
+    """That of this machine, through indexes."""
+    from kubelet.images.manifest import (
+        MAX_NESTED_INDEXES,
+        array,
+        choose,
+        digest_of,
+        is_index,
+        read_manifest,
+        read_object,
+    )
+
+    for _ in range(MAX_NESTED_INDEXES + 1):
+        content = read_object(source.manifest(digest), digest)
+        if not is_index(content):
+            return read_manifest(content)
+        digest = digest_of(choose(array(content, "manifests")))
+    raise InvalidImage(f"indexes nested deeper than {MAX_NESTED_INDEXES}")
+
+
+@contextmanager
+def _resolving(name: str) -> Iterator[None]:
+    try:
+        yield
+    except PullFailed as failure:
+        raise type(failure)(f'failed to resolve reference "{name}": {failure}') from failure
+
+
+def _told(name: str, failure: ImageError) -> ImageError:
+    return type(failure)(f'failed to pull and unpack image "{name}": {failure}')
+
+
+def _aggregate(failures: Sequence[ImageError]) -> ImageError:
+    """As Kubernetes shows several errors: "[one, another]"."""
+    messages = list(dict.fromkeys(str(failure) for failure in failures))
+    if len(messages) == 1:
+        return failures[0]
+    return PullFailed(f"[{', '.join(messages)}]")
+
+
+# ---- layers on their way ----
+
+
+class _Transfers:
+    """So many downloads at a time, in all and from one registry."""
+
+    def __init__(self) -> None:
+        self._all = threading.BoundedSemaphore(PARALLEL_TRANSFERS)
+        self._lock = threading.Lock()
+        self._by_registry: defaultdict[str, threading.BoundedSemaphore] = defaultdict(
+            lambda: threading.BoundedSemaphore(PARALLEL_OF_A_REGISTRY)
+        )
+
+    @contextmanager
+    def slot(self, registry: str) -> Iterator[None]:
+        with self._lock:
+            own = self._by_registry[registry]
+        with own, self._all:
+            yield
+
+
+class _RemoteLayer:
+    """A layer in a registry, as the store wants it: opened only when it is not there yet."""
+
+    def __init__(
+        self, blob: Descriptor, source: Repository, pull: Pull, transfers: _Transfers,
+        ahead: _Ahead,
+    ) -> None:  # fmt: skip
+        self.digest, self.size = blob.digest, blob.size
+        self.next: list[_RemoteLayer] = []
+        self._source, self._pull = source, pull
+        self._transfers, self._ahead = transfers, ahead
+        self._spool: _Spool | None = None
+
+    @contextmanager
+    def open(self) -> Iterator[Readable]:
+        """While this one is read, the next are fetched."""
+        for layer in self.next:
+            layer.prefetch()
+        with (
+            self._ahead.taking(self.digest) as path,
+            self.download() if path is None else open(path, "rb") as source,
+        ):
+            yield source
+
+    def prefetch(self) -> None:
+        if self._spool is None:
+            self._spool = self._ahead.want(self)
+
+    @contextmanager
+    def download(self) -> Iterator[Readable]:
+        with (
+            self._transfers.slot(self._source.registry),
+            self._source.blob(self.digest, self.size, self._pull.came) as blob,
+        ):
+            yield blob
+
+    def drop(self) -> None:
+        """Nothing of it is needed any more."""
+        if self._spool is not None:
+            self._ahead.leave(self._spool)
+            self._spool = None
+
+
+class _Spool:
+    """A blob that is downloaded ahead; how far it is the lock of `_Ahead` guards."""
+
+    def __init__(self, digest: str, path: Path) -> None:
+        self.digest, self.path = digest, path
+        self.users = 1
+        self.is_good = False
+        self.ended = threading.Event()
+
+
+class _Ahead:
+    """Blobs downloaded before their turn, each once, whichever pulls want it."""
+
+    def __init__(self, store: ImageStore) -> None:
+        self._store = store
+        self._lock = threading.Lock()
+        self._spools: dict[str, _Spool] = {}
+
+    def want(self, layer: _RemoteLayer) -> _Spool:
+        """To be left when it is not needed any more."""
+        with self._lock:
+            spool = self._spools.get(layer.digest)
+            if spool is not None:
+                spool.users += 1
+                return spool
+            fd, path = tempfile.mkstemp(dir=self._store.scratch)
+            os.close(fd)
+            spool = self._spools[layer.digest] = _Spool(layer.digest, Path(path))
+        threading.Thread(
+            target=self._fetch, args=(spool, layer), name="layer-ahead", daemon=True
+        ).start()
+        return spool
+
+    @contextmanager
+    def taking(self, digest: str) -> Iterator[Path | None]:
+        """The file, once it is all there; None when it is to be downloaded now: nobody does, or has
+        done so in vain."""
+        with self._lock:
+            spool = self._spools.get(digest)
+            if spool is not None:
+                spool.users += 1
+        if spool is None:
+            yield None
+            return
+        try:
+            spool.ended.wait()
+            yield spool.path if spool.is_good else None
+        finally:
+            self.leave(spool)
+
+    def leave(self, spool: _Spool) -> None:
+        with self._lock:
+            spool.users -= 1
+            if spool.users == 0:
+                del self._spools[spool.digest]
+                if spool.ended.is_set():
+                    spool.path.unlink(missing_ok=True)
+
+    def _fetch(self, spool: _Spool, layer: _RemoteLayer) -> None:
+        is_good = False
+        try:
+            with layer.download() as blob, open(spool.path, "wb") as file:
+                allowance = Allowance(self._store.limits, str(self._store.scratch))
+                while spool.users and (piece := blob.read(_BUFFER_BYTES)):
+                    allowance.more(len(piece))
+                    file.write(piece)
+            is_good = spool.users > 0
+        except (ImageError, OSError) as failure:  # it is tried again when its turn comes
+            log.info("layer %s ahead: %s", spool.digest, failure)
+        with self._lock:
+            spool.is_good = is_good
+            spool.ended.set()
+            if spool.users == 0:
+                spool.path.unlink(missing_ok=True)

@@ -1,0 +1,96 @@
+"""Images from a private registry, with kubectl: Debian's docker-registry over TLS and with a
+password."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.support.cluster import Cluster
+from tests.support.images import busybox_image_tar
+from tests.support.namespaced import Namespaced, a_web_deployment
+from tests.support.registry import PASSWORD, USER, Registry, needs_registry, running_registry
+
+pytestmark = needs_registry
+Object = dict[str, Any]
+WITH_SECRET = {"imagePullSecrets": [{"name": "regcred"}]}
+
+
+@pytest.fixture(scope="module")
+def registry(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Registry]:
+    """With busybox as team/app:1, trusted by the cluster's node."""
+    directory = tmp_path_factory.mktemp("registry")
+    with running_registry(directory, password=True) as registry:
+        registry.push(busybox_image_tar(directory / "busybox.tar"), "team/app:1")
+        registry.trust(cluster.data_dir)
+        yield registry
+
+
+def put_secret(ns: Namespaced, registry: Registry, password: str = PASSWORD) -> None:
+    """imagePullSecret `regcred`, made or changed."""
+    manifest = ns.out(
+        "create", "secret", "docker-registry", "regcred", f"--docker-server={registry.host}",
+        f"--docker-username={USER}", f"--docker-password={password}",
+        "--dry-run=client", "-o", "yaml",
+    )  # fmt: skip
+    ns.apply(yaml.safe_load(manifest))
+
+
+def a_deployment(registry: Registry, policy: str = "IfNotPresent", **spec: Any) -> Object:
+    deployment = a_web_deployment()
+    pod_spec = deployment["spec"]["template"]["spec"] | spec
+    pod_spec["containers"][0] |= {
+        "image": f"{registry.host}/team/app:1",
+        "imagePullPolicy": policy,
+    }
+    deployment["spec"]["template"]["spec"] = pod_spec
+    return deployment
+
+
+def statuses(ns: Namespaced) -> list[Object]:
+    return [s for pod in ns.items("pods") for s in pod["status"].get("containerStatuses") or ()]
+
+
+def reasons(ns: Namespaced) -> set[str]:
+    return {(s["state"].get("waiting") or {}).get("reason", "") for s in statuses(ns)}
+
+
+def test_a_deployment_from_a_private_registry_gets_ready(
+    ns: Namespaced, registry: Registry
+) -> None:
+    put_secret(ns, registry)
+    ns.apply(a_deployment(registry, **WITH_SECRET))
+    ns.rollout_done("deployment/web")
+    digest = registry.digest("team/app:1")
+    assert {s["imageID"] for s in statuses(ns)} == {f"{registry.host}/team/app@{digest}"}
+    text = ns.out("describe", "pods")
+    assert f'Successfully pulled image "{registry.host}/team/app:1" in ' in text
+    assert "including waiting). Image size: " in text
+
+
+def test_a_service_account_gives_its_pods_its_pull_secrets(
+    ns: Namespaced, registry: Registry
+) -> None:
+    put_secret(ns, registry)
+    about = {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "puller"}}
+    ns.apply(about | WITH_SECRET)
+    ns.apply(a_deployment(registry, "Always", serviceAccountName="puller"))
+    ns.rollout_done("deployment/web")
+
+
+def test_a_wrong_password_backs_off_and_recovers_when_the_secret_is_right(
+    ns: Namespaced, registry: Registry, cluster: Cluster
+) -> None:
+    put_secret(ns, registry, "wrong")
+    ns.apply(a_deployment(registry, "Always", **WITH_SECRET))
+    seen: set[str] = set()
+    cluster.until(lambda: seen.update(reasons(ns)) or "ErrImagePull" in seen)
+    cluster.until(lambda: reasons(ns) == {"ImagePullBackOff"})
+    text = ns.out("describe", "pods")
+    assert f'Failed to pull image "{registry.host}/team/app:1": failed to pull and unpack' in text
+    assert "401 Unauthorized" in text
+    put_secret(ns, registry)
+    ns.rollout_done("deployment/web")
