@@ -17,6 +17,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from kubelet.hooks import HookFailed, Hooks
+from kubelet.pod_plan import is_sidecar
 from kubelet.runtime.errors import RuntimeFailure
 from kubelet.runtime.protocol import ContainerStatus, Runtime
 from podium.client.event_recorder import Recorder
@@ -148,7 +149,7 @@ def order(pod: Object, living: Sequence[ContainerStatus]) -> Mapping[str, Sequen
     before = [ids[c["name"]] for c in pod["spec"]["containers"] if c["name"] in ids]
     waits: dict[str, Sequence[str]] = {}
     for container in reversed(pod["spec"].get("initContainers") or ()):
-        if container.get("restartPolicy") == "Always" and container["name"] in ids:
+        if is_sidecar(container) and container["name"] in ids:
             waits[ids[container["name"]]] = tuple(before)
             before.append(ids[container["name"]])
     return waits

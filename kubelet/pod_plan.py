@@ -1,9 +1,10 @@
 """What to do next for a Pod: from its spec and what has run, to which containers to start. Pure.
 
 Room kubelet; called by pod_sync.py at every look. Init containers run one by one and to their end
-before the others; after a lost sandbox (the machine was down, the shim died) everything that the
-restartPolicy lets run begins anew, init containers first.
-Source: kubelet `computePodActions` in `pkg/kubelet/kuberuntime`.
+before the others; sidecars among them are only waited for until they have started. After a lost
+sandbox (the machine was down, the shim died) everything that the restartPolicy lets run begins
+anew, init containers first. Ephemeral containers run once.
+Source: kubelet `computePodActions`, `computeInitContainerActions` in `pkg/kubelet/kuberuntime`.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from kubelet.runtime.protocol import ContainerStatus
 
 Object = dict[str, Any]
 
+KINDS = ("initContainers", "containers", "ephemeralContainers")  # of containers in a PodSpec
 KILLED = 137  # exit code of a container that vanished while it ran
 
 
@@ -76,15 +78,20 @@ def specs_by_name(pod: Object) -> dict[str, tuple[str, Object]]:
     """(field path, container) of every container: "spec.initContainers{db}"."""
     return {
         container["name"]: (f"spec.{kind}{{{container['name']}}}", container)
-        for kind in ("initContainers", "containers")
+        for kind in KINDS
         for container in pod["spec"].get(kind) or ()
     }
 
 
+def is_sidecar(container: Object) -> bool:
+    """An init container that goes on running beside the others (KEP-753)."""
+    return container.get("restartPolicy") == "Always"
+
+
 def container_statuses(status: Object) -> dict[str, Object]:
-    """By container name, init containers as well."""
-    both = (status.get("initContainerStatuses") or (), status.get("containerStatuses") or ())
-    return {found["name"]: found for one in both for found in one}
+    """By container name, of all kinds."""
+    kinds = ("initContainerStatuses", "containerStatuses", "ephemeralContainerStatuses")
+    return {found["name"]: found for kind in kinds for found in status.get(kind) or ()}
 
 
 def trace(
@@ -146,39 +153,40 @@ class _Planner:
         written = container_statuses(status)
         self._traces = {
             container["name"]: trace(container["name"], containers, written)
-            for field in ("initContainers", "containers")
-            for container in self._spec.get(field) or ()
+            for kind in KINDS
+            for container in self._spec.get(kind) or ()
         }
         self._plan = Plan()
 
     def plan(self) -> Plan:
-        for container in self._spec["containers"]:
-            self._kill_if_failed(container)
-        wanted = [c for c in self._spec["containers"] if self._wants_start(c)]
-        if not wanted and not any(self._lives(c) for c in self._spec["containers"]):
+        mains, has_begun = self._spec["containers"], self._has_begun()
+        wanted = [container for container in mains if self._wants_start(container)]
+        if not wanted and not any(self._lives(container) for container in mains):
             self._plan.is_over = True
-        elif self._has_begun() or self._are_inits_done():
-            for container in wanted:
-                self._start_or_wait(container)
+            return self._plan
+        is_initialized = self._advance_inits(has_begun=has_begun) or has_begun
+        if self._plan.is_over:
+            return self._plan
+        for container in mains:
+            self._kill_if_failed(container, "Container")
+        for container in wanted if is_initialized else ():
+            self._start_or_wait(container)
+        self._start_ephemeral_containers()
         return self._plan
-
-    def _kill_if_failed(self, container: Object) -> None:
-        found = self._traces[container["name"]]
-        if found is None or found.state != "running":
-            return
-        if probe := self._verdicts.get(found.id, Verdict()).failed:
-            message = f"Container {container['name']} failed {probe} probe"
-            message += "" if self._policy == "Never" else ", will be restarted"
-            self._plan.kills.append(Kill(container, found.id, f"{probe}Probe", message))
 
     def _has_begun(self) -> bool:
         """Whether the init containers of this sandbox are done: one of the others was made."""
         names = {container["name"] for container in self._spec["containers"]}
         return self._has_sandbox and any(c.name in names for c in self._containers)
 
+    def _is_here(self, container: Object) -> bool:
+        """Whether this sandbox has seen it."""
+        found = self._traces[container["name"]]
+        return self._has_sandbox and found is not None and found.state != "lost"
+
     def _lives(self, container: Object) -> bool:
         found = self._traces[container["name"]]
-        return self._has_sandbox and found is not None and found.state in ("created", "running")
+        return self._is_here(container) and found is not None and found.state != "exited"
 
     def _wants_start(self, container: Object) -> bool:
         found = self._traces[container["name"]]
@@ -188,23 +196,67 @@ class _Planner:
             return not self._has_sandbox
         return restarts(self._policy, found.exit_code)
 
-    def _are_inits_done(self) -> bool:
-        """Start the init container whose turn it is, if none runs; True when all have succeeded."""
-        for container in self._spec.get("initContainers") or ():
-            found = self._traces[container["name"]]
-            is_here = self._has_sandbox and found is not None and found.state != "lost"
-            if found is None or not is_here or found.state == "created":
-                self._start_or_wait(container)
-                return False
-            if found.state == "running":
-                return False
-            if found.exit_code != 0:
-                if self._policy == "Never":
-                    self._plan.is_over = True
-                else:
-                    self._start_or_wait(container)
+    def _kill_if_failed(self, container: Object, title: str) -> None:
+        found = self._traces[container["name"]]
+        if found is None or found.state != "running" or not self._has_sandbox:
+            return
+        if probe := self._verdicts.get(found.id, Verdict()).failed:
+            message = f"{title} {container['name']} failed {probe} probe"
+            if title == "Container" and self._policy != "Never":
+                message += ", will be restarted"
+            self._plan.kills.append(Kill(container, found.id, f"{probe}Probe", message))
+
+    # ---- init containers, and sidecars among them ----
+
+    def _advance_inits(self, *, has_begun: bool) -> bool:
+        """Start the init container whose turn it is, and every sidecar that should run and does
+        not. True when all have succeeded or, sidecars, have started. Whatever comes before one that
+        has begun already had its turn."""
+        inits = self._spec.get("initContainers") or ()
+        begun = max((i for i, c in enumerate(inits) if self._is_here(c)), default=-1)
+        for index, container in enumerate(inits):
+            is_in_question = not has_begun and index >= begun
+            if is_sidecar(container):
+                if not self._keep_running(container) and is_in_question:
+                    return False
+            elif is_in_question and not self._has_succeeded(container):
                 return False
         return True
+
+    def _keep_running(self, container: Object) -> bool:
+        """Whether the sidecar has started, which its startup probe and its postStart hook say."""
+        found = self._traces[container["name"]]
+        if found is None or not self._is_here(container) or found.state != "running":
+            self._start_or_wait(container)
+            return False
+        self._kill_if_failed(container, "Init container")
+        return self._verdicts.get(found.id, Verdict()).is_started
+
+    def _has_succeeded(self, container: Object) -> bool:
+        found = self._traces[container["name"]]
+        if found is None or not self._is_here(container) or found.state == "created":
+            self._start_or_wait(container)
+            return False
+        if found.state == "running":
+            return False
+        if found.exit_code == 0:
+            return True
+        if self._policy == "Never":
+            self._plan.is_over = True
+        else:
+            self._start_or_wait(container)
+        return False
+
+    # ---- ephemeral containers ----
+
+    def _start_ephemeral_containers(self) -> None:
+        """Once each, whatever the others do."""
+        for container in self._spec.get("ephemeralContainers") or () if self._has_sandbox else ():
+            found = self._traces[container["name"]]
+            if found is None or found.state == "created":
+                self._start_or_wait(container)
+
+    # ---- one container ----
 
     def _start_or_wait(self, container: Object) -> None:
         name, plan = container["name"], self._plan

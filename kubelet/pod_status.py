@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from kubelet.environment import host_ip
-from kubelet.pod_plan import KILLED, container_statuses, newest, restarts
+from kubelet.pod_plan import KILLED, KINDS, container_statuses, is_sidecar, newest, restarts
 from kubelet.probes.plan import Verdict
 from kubelet.resources import qos_class
 from kubelet.runtime.protocol import ContainerStatus
@@ -24,6 +24,8 @@ Object = dict[str, Any]
 
 NEVER = "1970-01-01T00:00:00Z"  # what Kubernetes shows for a container that ended before it began
 TERMINAL = ("Succeeded", "Failed")
+MAX_MESSAGES_BYTES = 12 * 1024  # of all containers of a Pod together
+_ORDER = ("PodReadyToStartContainers", "Initialized", "Ready", "ContainersReady", "PodScheduled")
 
 
 @dataclass
@@ -54,15 +56,7 @@ def is_terminal(status: Object | None) -> bool:
 
 def compute(pod: Object, old: Object, observed: Observed, node: Object, now: str) -> Object:
     """The whole status; `old` is the last one, whose times go on."""
-    spec, written = pod["spec"], container_statuses(old)
-    inits = [
-        _container(pod, c, observed, written.get(c["name"]), is_init=True)
-        for c in spec.get("initContainers") or ()
-    ]
-    mains = [
-        _container(pod, c, observed, written.get(c["name"]), is_init=False)
-        for c in spec["containers"]
-    ]
+    inits, mains, ephemerals = _container_statuses(pod, old, observed)
     node_ip = host_ip(node)
     status: Object = {
         "phase": _phase(pod, old, inits, mains, observed),
@@ -75,6 +69,8 @@ def compute(pod: Object, old: Object, observed: Observed, node: Object, now: str
     }
     if inits:
         status["initContainerStatuses"] = inits
+    if ephemerals:
+        status["ephemeralContainerStatuses"] = ephemerals
     for name in ("reason", "message"):
         if is_terminal(old) and old.get(name):
             status[name] = old[name]
@@ -99,14 +95,61 @@ def failed(pod: Object, old: Object, reason: str, message: str, now: str) -> Obj
 # ---- one container ------------------------------------------------------------------------------
 
 
-def _container(
-    pod: Object, container: Object, observed: Observed, old: Object | None, *, is_init: bool
-) -> Object:
-    name, old = container["name"], old or {}
+@dataclass(frozen=True)
+class _Subject:
+    """One container of a Pod's `kind` of containers; `old` is its last status."""
+
+    pod: Object
+    container: Object
+    kind: str
+    observed: Observed
+    old: Object
+
+    @property
+    def is_init(self) -> bool:
+        """One that runs to its end before the others begin."""
+        return self.kind == "initContainers" and not is_sidecar(self.container)
+
+    @property
+    def policy(self) -> str:
+        if self.kind == "ephemeralContainers":
+            return "Never"
+        return "Always" if is_sidecar(self.container) else _policy_of(self.pod["spec"])
+
+    @property
+    def waiting(self) -> Object:
+        """The state of one that is to be started."""
+        default = "PodInitializing" if self.pod["spec"].get("initContainers") else ""
+        known = self.observed.waiting.get(self.container["name"])
+        return _waiting(*(known or (default or "ContainerCreating", "")))
+
+
+def _policy_of(spec: Object) -> str:
+    return str(spec.get("restartPolicy") or "Always")
+
+
+def _container_statuses(
+    pod: Object, old: Object, observed: Observed
+) -> tuple[list[Object], list[Object], list[Object]]:
+    """Of init containers, containers and ephemeral containers, in the spec's order."""
+    written = container_statuses(old)
+
+    def of(kind: str) -> list[Object]:
+        return [
+            _container(_Subject(pod, one, kind, observed, written.get(one["name"]) or {}))
+            for one in pod["spec"].get(kind) or ()
+        ]
+
+    return of("initContainers"), of("containers"), of("ephemeralContainers")
+
+
+def _container(subject: _Subject) -> Object:
+    container, old = subject.container, subject.old
+    name = container["name"]
     status: Object = {
         "name": name,
         "image": container["image"],
-        "imageID": observed.image_ids.get(name) or old.get("imageID") or "",
+        "imageID": subject.observed.image_ids.get(name) or old.get("imageID") or "",
         "ready": False,
         "restartCount": old.get("restartCount", 0),
         "state": {},
@@ -116,12 +159,28 @@ def _container(
     mounts = [_mount(mount) for mount in container.get("volumeMounts") or ()]
     if mounts:
         status["volumeMounts"] = mounts
-    current = newest(observed.containers, name)
+    current = newest(subject.observed.containers, name)
     if current is None:
-        _fill_from_memory(pod, status, observed, old, is_init=is_init)
+        _fill_from_memory(subject, status)
     else:
-        _fill_from_runtime(status, observed, old, current, is_init=is_init)
+        _fill_from_runtime(subject, status, current)
+    if subject.is_init:
+        status["ready"] = _exit_code(status) == 0
+    if subject.kind == "ephemeralContainers":  # nobody asks whether they are ready
+        status["ready"] = False
+        del status["started"]
+    _shorten_messages(subject.pod, status)
     return status
+
+
+def _shorten_messages(pod: Object, status: Object) -> None:
+    """So that the messages of all containers together fit."""
+    most = MAX_MESSAGES_BYTES // sum(len(pod["spec"].get(kind) or ()) for kind in KINDS)
+    for state in ("state", "lastState"):
+        ended = status[state].get("terminated")
+        if ended and len((ended.get("message") or "").encode()) > most:
+            short = ended["message"].encode()[:most].decode(errors="ignore")
+            status[state] = {"terminated": ended | {"message": short}}
 
 
 def _mount(mount: Object) -> Object:
@@ -131,29 +190,25 @@ def _mount(mount: Object) -> Object:
     return shown
 
 
-def _fill_from_runtime(
-    status: Object, observed: Observed, old: Object, current: ContainerStatus, *, is_init: bool
-) -> None:
+def _fill_from_runtime(subject: _Subject, status: Object, current: ContainerStatus) -> None:
+    observed = subject.observed
     status["restartCount"] = current.attempt
     status["containerID"] = f"podium://{current.id}"
-    status["lastState"] = _last_state(observed, old, current)
+    status["lastState"] = _last_state(observed, subject.old, current)
     if user := shown_user(current.labels):
         status["user"] = user
-    waiting = observed.waiting.get(current.name)
     if current.state == "running" and current.id not in observed.starting:
         status["state"] = {"running": {"startedAt": _time(current.started_at)}}
         verdict = observed.verdicts.get(current.id, Verdict())
-        status["started"] = verdict.is_started
-        status["ready"] = verdict.is_ready and not is_init
+        status["started"], status["ready"] = verdict.is_started, verdict.is_ready
     elif current.state == "exited":
         ended = {"terminated": _terminated(current, observed.messages.get(current.id, ""))}
-        if waiting is not None and not observed.is_ended:
-            status["state"], status["lastState"] = {"waiting": _waiting(*waiting)}, ended
+        if current.name in observed.waiting and not observed.is_ended:
+            status["state"], status["lastState"] = {"waiting": subject.waiting}, ended
         else:
             status["state"] = ended
-            status["ready"] = is_init and current.exit_code == 0
     else:
-        status["state"] = {"waiting": _waiting(*(waiting or ("ContainerCreating", "")))}
+        status["state"] = {"waiting": subject.waiting}
 
 
 def _last_state(observed: Observed, old: Object, current: ContainerStatus) -> Object:
@@ -169,30 +224,21 @@ def _last_state(observed: Observed, old: Object, current: ContainerStatus) -> Ob
     return {"terminated": ended} if ended else {}
 
 
-def _fill_from_memory(
-    pod: Object, status: Object, observed: Observed, old: Object, *, is_init: bool
-) -> None:
+def _fill_from_memory(subject: _Subject, status: Object) -> None:
     """Nothing there: not started yet, or gone with its sandbox."""
-    policy = pod["spec"].get("restartPolicy") or "Always"
+    observed, old = subject.observed, subject.old
     ended = _ended(old) or (_lost(old, observed) if _was_running(old) else None)
-    is_to_run_again = is_init and not observed.is_ended and not observed.has_sandbox
-    stays = observed.is_ended or (
-        ended is not None and not restarts(policy, ended["exitCode"]) and not is_to_run_again
-    )
-    if ended is not None and stays:
+    is_to_run_again = subject.is_init and not observed.is_ended and not observed.has_sandbox
+    comes_back = ended is not None and restarts(subject.policy, ended["exitCode"])
+    if ended is not None and (observed.is_ended or not (comes_back or is_to_run_again)):
         status["state"] = {"terminated": ended}
         status["lastState"] = old.get("lastState") or {}
-        status["ready"] = is_init and ended["exitCode"] == 0
         status["containerID"] = old.get("containerID", "")
         return
     if old.get("containerID"):
         status["containerID"] = old["containerID"]
     status["lastState"] = {"terminated": ended} if ended else old.get("lastState") or {}
-    has_inits = bool(pod["spec"].get("initContainers"))
-    default = "PodInitializing" if has_inits and not is_init else "ContainerCreating"
-    if is_init and has_inits and status["name"] != pod["spec"]["initContainers"][0]["name"]:
-        default = "PodInitializing"
-    status["state"] = {"waiting": _waiting(*observed.waiting.get(status["name"], (default, "")))}
+    status["state"] = {"waiting": subject.waiting}
 
 
 def _lost(old: Object, observed: Observed) -> Object:
@@ -228,7 +274,7 @@ def _terminated(c: ContainerStatus, message: str) -> Object:
         "containerID": f"podium://{c.id}",
     }
     if c.message or message:
-        ended["message"] = c.message or message
+        ended["message"] = ": ".join(text for text in (c.message, message) if text)
     return ended
 
 
@@ -248,26 +294,55 @@ def _phase(
 ) -> str:
     if is_terminal(old):
         return str(old["phase"])
-    policy = pod["spec"].get("restartPolicy") or "Always"
-    has_begun = any(_has_run(status) for status in mains)
-    init_codes = [_exit_code(status) for status in inits]
-    if policy == "Never" and any(init_codes):
+    found = _phase_now(pod["spec"], inits, mains, is_ended=observed.is_ended)
+    return "Failed" if observed.is_ended and found not in TERMINAL else found
+
+
+def _phase_now(spec: Object, inits: list[Object], mains: list[Object], *, is_ended: bool) -> str:
+    policy, has_begun = _policy_of(spec), any(_has_run(s) for s in mains)
+    sidecars = _sidecars(spec)
+    ordinary = [s for s in inits if s["name"] not in sidecars]
+    beside = [s for s in inits if s["name"] in sidecars]
+    if policy == "Never" and any(_exit_code(status) for status in ordinary):
         return "Failed"
-    if not has_begun and not all(code == 0 for code in init_codes):
-        return "Failed" if observed.is_ended else "Pending"
-    if any("waiting" in s["state"] and not _last_ended(s) for s in mains):
-        return "Failed" if observed.is_ended else "Pending"
-    if any("running" in s["state"] for s in mains):
+    if any(_holds_up(status) for status in ordinary):
+        return "Pending"
+    if not has_begun and any(_is_new(s) or not _has_started(s) for s in beside):
+        return "Pending"
+    if any(_is_new(status) for status in [*beside, *mains]):
+        return "Pending"
+    if any("running" in status["state"] for status in [*beside, *mains]):
         return "Running"
-    return _phase_of_stopped(policy, mains, observed)
+    return _phase_of_stopped(policy, mains, is_ended=is_ended)
 
 
-def _phase_of_stopped(policy: str, mains: list[Object], observed: Observed) -> str:
-    if policy == "Always" and not observed.is_ended:
+def _phase_of_stopped(policy: str, mains: list[Object], *, is_ended: bool) -> str:
+    if policy == "Always" and not is_ended:
         return "Running"
     if all(_exit_code(status) == 0 for status in mains):
         return "Succeeded"
-    return "Failed" if policy == "Never" or observed.is_ended else "Running"
+    return "Failed" if policy == "Never" or is_ended else "Running"
+
+
+def _sidecars(spec: Object) -> set[str]:
+    return {c["name"] for c in spec.get("initContainers") or () if is_sidecar(c)}
+
+
+def _holds_up(init: Object) -> bool:
+    """An init container that the others wait for; one that has failed shows as waiting."""
+    if _ended(init):
+        return False
+    last = _last_ended(init)
+    return "running" in init["state"] or last is None or last["exitCode"] != 0
+
+
+def _has_started(sidecar: Object) -> bool:
+    return bool(sidecar["started"]) or "running" not in sidecar["state"]
+
+
+def _is_new(status: Object) -> bool:
+    """It waits, and never ran."""
+    return "waiting" in status["state"] and not _last_ended(status)
 
 
 def _has_run(status: Object) -> bool:
@@ -285,44 +360,68 @@ def _exit_code(status: Object) -> int | None:
 
 
 def _set_conditions(pod: Object, status: Object, observed: Observed, now: str) -> None:
-    inits = status.get("initContainerStatuses") or []
-    mains, phase = status["containerStatuses"], status["phase"]
     has_sandbox = "True" if observed.has_sandbox else "False"
     meta.set_condition(status, "PodReadyToStartContainers", has_sandbox, now=now)
-    incomplete = [s["name"] for s in inits if _exit_code(s) != 0]
-    if phase == "Succeeded":
-        meta.set_condition(status, "Initialized", "True", "PodCompleted", now=now)
-    elif incomplete and not any(_has_run(s) for s in mains):
-        message = f"containers with incomplete status: [{' '.join(incomplete)}]"
-        meta.set_condition(status, "Initialized", "False", "ContainersNotInitialized", message, now)
-    else:
-        meta.set_condition(status, "Initialized", "True", now=now)
-    reason, message = _why_not_ready(mains, phase)
+    is_initialized, reason, message = _initialized(pod["spec"], status)
+    meta.set_condition(
+        status, "Initialized", "True" if is_initialized else "False", reason, message, now
+    )
+    reason, message = _why_not_ready(pod["spec"], status)
     meta.set_condition(status, "ContainersReady", _not(reason), reason, message, now)
-    if not reason and (gate := _closed_gate(pod, status)):
+    if not reason and (message := _closed_gates(pod, status)):
         reason = "ReadinessGatesNotReady"
-        message = f'corresponding condition of pod readiness gate "{gate}" does not exist.'
     meta.set_condition(status, "Ready", _not(reason), reason, message, now)
     if not any(c["type"] == "PodScheduled" for c in status["conditions"]):
         meta.set_condition(status, "PodScheduled", "True", now=now)
+    status["conditions"].sort(key=_place)  # stable: those of others stay in their order, first
 
 
-def _why_not_ready(mains: list[Object], phase: str) -> tuple[str, str]:
+def _place(condition: Object) -> int:
+    return _ORDER.index(condition["type"]) if condition["type"] in _ORDER else -1
+
+
+def _initialized(spec: Object, status: Object) -> tuple[bool, str, str]:
+    """Whether it is, reason, message."""
+    inits, sidecars = status.get("initContainerStatuses") or (), _sidecars(spec)
+    if status["phase"] == "Succeeded":
+        return True, "PodCompleted", ""
+    incomplete = [
+        s["name"] for s in inits if not s["started" if s["name"] in sidecars else "ready"]
+    ]
+    if not incomplete or any(_has_run(s) for s in status["containerStatuses"]):
+        return True, "", ""
+    message = f"containers with incomplete status: [{' '.join(incomplete)}]"
+    return False, "ContainersNotInitialized", message
+
+
+def _why_not_ready(spec: Object, status: Object) -> tuple[str, str]:
     """("", "") when all containers are."""
-    if phase == "Succeeded":
+    if status["phase"] == "Succeeded":
         return "PodCompleted", ""
-    if phase == "Failed":
+    if status["phase"] == "Failed":
         return "PodFailed", ""
-    unready = [s["name"] for s in mains if not s["ready"]]
+    sidecars = _sidecars(spec)
+    beside = [s for s in status.get("initContainerStatuses") or () if s["name"] in sidecars]
+    unready = [s["name"] for s in [*beside, *status["containerStatuses"]] if not s["ready"]]
     if not unready:
         return "", ""
     return "ContainersNotReady", f"containers with unready status: [{' '.join(unready)}]"
 
 
-def _closed_gate(pod: Object, status: Object) -> str:
-    open_ = {c["type"] for c in status["conditions"] if c["status"] == "True"}
-    gates = [str(gate["conditionType"]) for gate in pod["spec"].get("readinessGates") or ()]
-    return next((gate for gate in gates if gate not in open_), "")
+def _closed_gates(pod: Object, status: Object) -> str:
+    """What keeps a Pod with ready containers from being ready; "" for nothing."""
+    found = {c["type"]: c["status"] for c in status["conditions"]}
+    messages = []
+    for gate in pod["spec"].get("readinessGates") or ():
+        name = gate["conditionType"]
+        if name not in found:
+            messages.append(
+                f'corresponding condition of pod readiness gate "{name}" does not exist.'
+            )
+        elif found[name] != "True":
+            about = f'the status of pod readiness gate "{name}" is not "True"'
+            messages.append(f"{about}, but {found[name]}")
+    return ", ".join(messages)
 
 
 def _not(reason: str) -> str:

@@ -213,6 +213,8 @@ class PodSync:
             verdicts=self._verdicts(look),
         )
         if plan.is_over:
+            if not self._stop_all(look, float(grace_s(look.pod))):
+                return None
             self._write_observed(look, is_ended=True)
             self._free(look)
             return None
@@ -423,10 +425,18 @@ class PodSync:
 
     # ---- the end ----
 
+    def _stop_all(self, look: Look, grace_s: float) -> bool:
+        """Whether nothing runs any more; as long as something does, the status tells of it."""
+        if self._end.stop(look.uid, grace_s, look.pod, self._ip(look)):
+            return True
+        look.sandbox = self._sandbox(look.uid)
+        self._write_observed(look)
+        return False
+
     def _exceed_deadline(self, look: Look) -> None:
         reason, message = DEADLINE
         self._tell_once(look, reason, message)
-        if not self._end.stop(look.uid, float(grace_s(look.pod)), look.pod, self._ip(look)):
+        if not self._stop_all(look, float(grace_s(look.pod))):
             return
         look.sandbox = self._sandbox(look.uid)
         observed = self._observe(look, is_ended=True)
@@ -438,8 +448,7 @@ class PodSync:
     def _terminate(self, look: Look) -> None:
         """Stop it, say how it ended, clean up, then let the API server forget it."""
         left_s = float(look.pod["metadata"].get("deletionGracePeriodSeconds") or 0)
-        if not self._end.stop(look.uid, left_s, look.pod, self._ip(look)):
-            self._write_observed(look)
+        if not self._stop_all(look, left_s):
             return
         if look.status.get("containerStatuses"):
             look.sandbox = None

@@ -7,9 +7,10 @@ Classes".
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
+from kubelet.pod_plan import is_sidecar
 from kubelet.runtime.protocol import Resources
 from podium.api import quantity
 
@@ -41,22 +42,31 @@ def _amount(container: Object, kind: str, name: str) -> int:
 
 
 def pod_request(pod: Object, name: str) -> int:
-    """What the Pod needs at its hungriest: all containers together, or one init container alone."""
+    """What the Pod needs at its hungriest."""
     spec = pod["spec"]
-    together = sum(request(container, name) for container in spec["containers"])
-    alone = max((request(c, name) for c in spec.get("initContainers") or ()), default=0)
     overhead = _amount({"resources": {"requests": spec.get("overhead") or {}}}, "requests", name)
-    return max(together, alone) + overhead
+    return _at_most(spec, lambda container: request(container, name)) + overhead
 
 
 def _pod_limit(pod: Object, name: str) -> int:
     """0 = none: one container without a limit leaves the whole Pod without one."""
     spec = pod["spec"]
-    limits = [limit(container, name) for container in spec["containers"]]
-    init_limits = [limit(container, name) for container in spec.get("initContainers") or ()]
-    if not all(limits) or not all(init_limits):
+    every = [*spec["containers"], *(spec.get("initContainers") or ())]
+    if not all(limit(container, name) for container in every):
         return 0
-    return max(sum(limits), max(init_limits, default=0))
+    return _at_most(spec, lambda container: limit(container, name))
+
+
+def _at_most(spec: Object, amount: Callable[[Object], int]) -> int:
+    """All containers and sidecars together, or an init container beside those sidecars that have
+    started before it (KEP-753)."""
+    staying = at_start = 0
+    for container in spec.get("initContainers") or ():
+        wanted = amount(container)
+        at_start = max(at_start, staying + wanted)
+        if is_sidecar(container):
+            staying += wanted
+    return max(staying + sum(amount(container) for container in spec["containers"]), at_start)
 
 
 def shares(millicores: int) -> int:
@@ -125,5 +135,8 @@ def oom_score_adj(pod: Object, container: Object, node_memory_bytes: int) -> int
         case "BestEffort":
             return BEST_EFFORT_OOM_SCORE
     asked = _amount(container, "requests", "memory")
+    if is_sidecar(container):  # it is not to die before those whom it serves
+        others = (_amount(c, "requests", "memory") for c in pod["spec"]["containers"])
+        asked = max(asked, min(others))
     score = 1000 - 1000 * asked // max(node_memory_bytes, 1)
     return min(max(score, 1000 + GUARANTEED_OOM_SCORE), BEST_EFFORT_OOM_SCORE - 1)

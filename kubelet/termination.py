@@ -11,6 +11,7 @@ from typing import Any
 
 from kubelet.log_reader import LogOptions, read_log
 from kubelet.pod_files import termination_message
+from kubelet.pod_plan import specs_by_name
 from kubelet.runtime.protocol import ContainerStatus
 
 Object = dict[str, Any]
@@ -20,13 +21,11 @@ MAX_LOG_LINES, MAX_LOG_BYTES = 80, 2048
 
 def last_words(pod: Object, containers: Sequence[ContainerStatus], pod_dir: Path) -> dict[str, str]:
     """By container id, of those that said something."""
-    spec = pod["spec"]
-    specs = {c["name"]: c for c in [*spec["containers"], *(spec.get("initContainers") or ())]}
-    found = {}
+    specs, found = specs_by_name(pod), {}
     for status in containers:
         if status.state != "exited" or status.name not in specs:
             continue
-        container = specs[status.name]
+        _, container = specs[status.name]
         message = termination_message(container, pod_dir, status.attempt)
         uses_log = container.get("terminationMessagePolicy") == "FallbackToLogsOnError"
         if not message and uses_log and status.exit_code != 0:

@@ -67,8 +67,6 @@ def _of_volumes(spec: Object) -> Iterator[str]:
 def _of_containers(pod: Object) -> Iterator[str]:
     for where, container in containers_of(pod):
         context = container.get("securityContext") or {}
-        if container.get("restartPolicy"):
-            yield f"{where}.restartPolicy: sidecar containers are not supported yet"
         if container.get("volumeDevices"):
             yield f"{where}.volumeDevices: block devices are not supported yet"
         if context.get("procMount") == "Unmasked" and pod["spec"].get("hostUsers") is not False:

@@ -8,6 +8,7 @@ import pytest
 
 from kubelet.backoff import Backoff, go_duration
 from kubelet.pod_plan import Plan, make_plan
+from kubelet.probes import Verdict
 from kubelet.runtime.protocol import ContainerStatus
 from tests.unit.kubelet.containers import a_container, a_kubelet_pod, a_status, an_exit
 
@@ -20,11 +21,13 @@ def plan(
     *containers: ContainerStatus,
     has_sandbox: bool = True,
     status: Object | None = None,
+    verdicts: dict[str, Verdict] | None = None,
     **backoffs: Backoff,
 ) -> Plan:
     return make_plan(
-        pod, status or {}, containers, has_sandbox=has_sandbox, backoffs=backoffs, now=NOW
-    )
+        pod, status or {}, containers, has_sandbox=has_sandbox, backoffs=backoffs, now=NOW,
+        verdicts=verdicts,
+    )  # fmt: skip
 
 
 def starts(found: Plan) -> list[tuple[str, int]]:
@@ -121,6 +124,75 @@ def test_what_had_succeeded_before_a_reboot_is_not_run_again() -> None:
     status = written(terminated={"exitCode": 0})
     pod = a_kubelet_pod(restartPolicy="OnFailure")
     assert plan(pod, has_sandbox=False, status=status).is_over
+
+
+# ---- probes -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("policy", "words"),
+    [("Always", "failed liveness probe, will be restarted"), ("Never", "failed liveness probe")],
+)
+def test_what_fails_its_liveness_probe_is_ended(policy: str, words: str) -> None:
+    ill = {"main-0": Verdict(failed="liveness")}
+    found = plan(a_kubelet_pod(restartPolicy=policy), a_status(), verdicts=ill)
+    (kill,) = found.kills
+    assert (kill.id, kill.probe, kill.message) == (
+        "main-0", "livenessProbe", f"Container main {words}",
+    )  # fmt: skip
+    assert found.starts == []
+
+
+# ---- sidecars -----------------------------------------------------------------------------------
+
+SIDECAR = a_container("side", restartPolicy="Always")
+MIXED = (a_container("one"), SIDECAR, a_container("two"))
+UNSTARTED = {"side-0": Verdict(is_started=False, is_ready=False)}
+
+
+def test_a_sidecar_is_waited_for_until_it_has_started_and_no_longer() -> None:
+    pod = a_kubelet_pod(inits=MIXED)
+    assert starts(plan(pod, an_exit(0, "one"))) == [("side", 0)]
+    assert starts(plan(pod, an_exit(0, "one"), a_status("side"), verdicts=UNSTARTED)) == []
+    assert starts(plan(pod, an_exit(0, "one"), a_status("side"))) == [("two", 0)]
+    done = (an_exit(0, "one"), a_status("side"), an_exit(0, "two"))
+    assert starts(plan(pod, *done)) == [("main", 0)]
+
+
+@pytest.mark.parametrize("policy", ["Always", "OnFailure", "Never"])
+def test_a_sidecar_that_ends_is_always_restarted_and_nobody_waits_for_it_again(policy: str) -> None:
+    pod = a_kubelet_pod(inits=(SIDECAR, a_container("two")), restartPolicy=policy)
+    assert starts(plan(pod, an_exit(0, "side"), a_status("two"))) == [("side", 1)]
+    later = plan(pod, an_exit(0, "side"), an_exit(0, "two"))
+    assert starts(later) == [("side", 1), ("main", 0)]
+    assert starts(plan(pod, an_exit(3, "side"), an_exit(0, "two"), a_status())) == [("side", 1)]
+
+
+def test_a_pod_is_over_when_only_sidecars_are_left() -> None:
+    pod = a_kubelet_pod(inits=(SIDECAR,), restartPolicy="OnFailure")
+    found = plan(pod, a_status("side"), an_exit(0))
+    assert (found.is_over, found.starts) == (True, [])
+    assert plan(pod, an_exit(1, "side"), an_exit(0)).starts == []
+
+
+@pytest.mark.parametrize("probe", ["startup", "liveness"])
+def test_a_sidecar_that_fails_a_probe_is_ended(probe: str) -> None:
+    ill = {"side-0": Verdict(is_started=probe == "liveness", failed=probe)}  # type: ignore[arg-type]
+    found = plan(a_kubelet_pod(inits=(SIDECAR,)), a_status("side"), a_status(), verdicts=ill)
+    assert [kill.message for kill in found.kills] == [f"Init container side failed {probe} probe"]
+
+
+# ---- ephemeral containers -----------------------------------------------------------------------
+
+DEBUG = {"ephemeralContainers": [a_container("debug")]}
+
+
+def test_an_ephemeral_container_is_started_once_whatever_the_others_do() -> None:
+    pod = a_kubelet_pod(inits=INITS, **DEBUG)
+    assert starts(plan(pod, a_status("one"))) == [("debug", 0)]
+    assert starts(plan(pod, a_status("one"), an_exit(1, "debug"))) == []
+    over = a_kubelet_pod(restartPolicy="Never", **DEBUG)
+    assert plan(over, an_exit(0), a_status("debug")).is_over
 
 
 # ---- back-off -----------------------------------------------------------------------------------

@@ -8,6 +8,7 @@ import pytest
 
 from kubelet import pod_status
 from kubelet.pod_status import Observed
+from kubelet.probes import Verdict
 from kubelet.runtime.protocol import ContainerStatus
 from podium.api import meta
 from tests.unit.kubelet.containers import NODE, a_container, a_kubelet_pod, a_status, an_exit
@@ -175,3 +176,95 @@ def test_the_user_of_the_first_process_is_shown() -> None:
     user = {"user": "1000 3000 3000,4000"}
     shown = main(status_of(a_kubelet_pod(), a_status(labels=user)))["user"]
     assert shown == {"linux": {"uid": 1000, "gid": 3000, "supplementalGroups": [3000, 4000]}}
+
+
+# ---- probes, sidecars, ephemeral containers -----------------------------------------------------
+
+SIDE = a_container("side", restartPolicy="Always")
+UP, NOT_UP = Verdict(), Verdict(is_started=False, is_ready=False)
+
+
+def test_a_verdict_is_shown_as_started_and_ready() -> None:
+    status = status_of(a_kubelet_pod(), a_status(), verdicts={"main-0": NOT_UP})
+    assert (main(status)["started"], main(status)["ready"], status["phase"]) == (
+        False, False, "Running",
+    )  # fmt: skip
+    assert condition(status, "Ready") == ("False", "ContainersNotReady")
+
+
+def test_a_container_whose_post_start_hook_is_not_done_still_waits() -> None:
+    status = status_of(a_kubelet_pod(), a_status(), starting={"main-0"})
+    assert main(status)["state"] == {"waiting": {"reason": "ContainerCreating"}}
+    assert status["phase"] == "Pending"
+
+
+@pytest.mark.parametrize(
+    ("policy", "containers", "verdict", "phase"),
+    [
+        ("Always", [], UP, "Pending"),
+        ("Always", [a_status("side")], NOT_UP, "Pending"),
+        ("Always", [a_status("side")], UP, "Pending"),
+        ("Always", [a_status("side"), a_status()], UP, "Running"),
+        ("Always", [an_exit(1, "side"), a_status()], UP, "Running"),
+        ("Always", [a_status("side", 1), a_status()], NOT_UP, "Running"),
+        ("Never", [a_status("side"), an_exit(0)], UP, "Running"),
+        ("Never", [an_exit(137, "side"), an_exit(0)], UP, "Succeeded"),
+        ("OnFailure", [an_exit(0, "side"), an_exit(1)], UP, "Running"),
+        ("Never", [an_exit(0, "side"), an_exit(1)], UP, "Failed"),
+    ],
+)
+def test_the_phase_of_a_pod_with_a_sidecar(
+    policy: str, containers: list[ContainerStatus], verdict: Verdict, phase: str
+) -> None:
+    pod = a_kubelet_pod(inits=(SIDE,), restartPolicy=policy)
+    verdicts = {"side-0": verdict, "side-1": verdict}
+    assert status_of(pod, *containers, verdicts=verdicts)["phase"] == phase
+
+
+def test_a_sidecar_counts_for_ready_and_its_start_for_initialized() -> None:
+    pod = a_kubelet_pod(inits=(SIDE,))
+    status = status_of(pod, a_status("side"), verdicts={"side-0": NOT_UP})
+    assert condition(status, "Initialized") == ("False", "ContainersNotInitialized")
+    running = (a_status("side"), a_status())
+    status = status_of(pod, *running, verdicts={"side-0": Verdict(is_ready=False)})
+    assert condition(status, "Initialized") == ("True", "")
+    found = meta.condition({"status": status}, "ContainersReady") or {}
+    assert found["message"] == "containers with unready status: [side]"
+    assert status_of(pod, *running)["initContainerStatuses"][0]["ready"] is True
+
+
+def test_an_ephemeral_container_is_shown_and_changes_nothing_else() -> None:
+    pod = a_kubelet_pod(ephemeralContainers=[a_container("debug")])
+    status = status_of(pod, a_status(), an_exit(3, "debug"))
+    (shown,) = status["ephemeralContainerStatuses"]
+    assert shown["state"]["terminated"]["exitCode"] == 3
+    assert (shown["ready"], shown["restartCount"], "started" in shown) == (False, 0, False)
+    assert condition(status, "Ready") == ("True", "")
+
+
+def test_conditions_stand_in_kubernetes_order_after_those_of_others() -> None:
+    old = {"conditions": [{"type": t, "status": "True"} for t in ("PodScheduled", "example.com/a")]}
+    status = status_of(a_kubelet_pod(), a_status(), old=old)
+    assert [c["type"] for c in status["conditions"]] == [
+        "example.com/a", "PodReadyToStartContainers", "Initialized", "Ready", "ContainersReady",
+        "PodScheduled",
+    ]  # fmt: skip
+
+
+def test_every_closed_readiness_gate_is_named() -> None:
+    gates = [{"conditionType": "a/one"}, {"conditionType": "a/two"}]
+    old = {"conditions": [{"type": "a/two", "status": "False"}]}
+    status = status_of(a_kubelet_pod(readinessGates=gates), a_status(), old=old)
+    found = meta.condition({"status": status}, "Ready") or {}
+    assert found["message"] == (
+        'corresponding condition of pod readiness gate "a/one" does not exist., '
+        'the status of pod readiness gate "a/two" is not "True", but False'
+    )
+
+
+def test_termination_messages_of_all_containers_together_have_a_bound() -> None:
+    pod = a_kubelet_pod(*(a_container(name) for name in "abcdef"), restartPolicy="Never")
+    ended = [an_exit(1, name) for name in "abcdef"]
+    messages = {container.id: "é" * 2048 for container in ended}
+    shown = status_of(pod, *ended, messages=messages)["containerStatuses"]
+    assert {len(s["state"]["terminated"]["message"].encode()) for s in shown} == {2048}

@@ -87,3 +87,28 @@ def test_who_asked_for_more_memory_is_killed_later() -> None:
     scores = [resources.oom_score_adj(a_kubelet_pod(c), c, node_bytes) for c in (modest, large)]
     assert scores == [900, 500]
     assert resources.oom_score_adj(a_kubelet_pod(), a_container(), node_bytes) == 1000
+
+
+def test_sidecars_count_beside_all_that_starts_after_them() -> None:
+    side = with_resources(requests={"cpu": "100m"}) | {"name": "side", "restartPolicy": "Always"}
+    early, late = (
+        with_resources(requests={"cpu": "500m"}) | {"name": "i"},
+        with_resources(requests={"cpu": "450m"}) | {"name": "j"},
+    )
+    pod = a_kubelet_pod(with_resources(requests={"cpu": "300m"}), inits=(early, side, late))
+    assert resources.pod_request(pod, "cpu") == 550
+    assert (
+        resources.pod_request(
+            a_kubelet_pod(with_resources(requests={"cpu": "1"}), inits=(early, side)), "cpu"
+        )
+        == 1100
+    )
+
+
+def test_a_sidecar_is_not_killed_before_those_whom_it_serves() -> None:
+    side = with_resources(requests={"memory": "10Mi"}) | {"name": "side", "restartPolicy": "Always"}
+    pod = a_kubelet_pod(with_resources(requests={"memory": "500Mi"}), inits=(side,))
+    scores = [
+        resources.oom_score_adj(pod, c, 1000 << 20) for c in (side, pod["spec"]["containers"][0])
+    ]
+    assert scores == [500, 500]

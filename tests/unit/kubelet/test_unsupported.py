@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from kubelet import unsupported
-from tests.unit.kubelet.containers import a_container, a_kubelet_pod
+from tests.unit.kubelet.containers import a_kubelet_pod
 
 
 @pytest.mark.parametrize(
@@ -23,12 +23,6 @@ def test_a_pod_that_would_be_another_than_it_says_is_refused(
 ) -> None:
     (refusal,) = unsupported.refusals(a_kubelet_pod(**spec))
     assert refusal.startswith(f"{field}:")
-
-
-def test_sidecars_are_refused_rather_than_waited_for() -> None:
-    pod = a_kubelet_pod(inits=(a_container("sidecar", restartPolicy="Always"),))
-    (refusal,) = unsupported.refusals(pod)
-    assert refusal.startswith("spec.initContainers[0].restartPolicy:")
 
 
 def test_fields_for_the_scheduler_are_not_the_kubelets() -> None:
