@@ -30,6 +30,7 @@ from kubelet.pod_sync import PodSync
 from kubelet.pull_secrets import PullSecrets
 from kubelet.runtime.client import PodiumRuntime
 from kubelet.server import KubeletServer, Rooms
+from kubelet.user_ranges import UserRanges
 from kubelet.volumes import Volumes
 from podium.client.config import load_kubeconfig
 from podium.client.errors import ClientError
@@ -92,11 +93,13 @@ class Kubelet:
         configs = ContainerConfigs(
             node_dir, volumes, seccomp_default=self._settings.seccomp_default
         )
+        index = config["nodes"].index(node)
+        user_ranges = UserRanges(Path(node_dir, "pods"), config["id"], index)
         self._sync = PodSync(
             client=self._client, runtime=self._runtime, network=self._network,
             recorder=self._recorder, puller=self._puller, volumes=volumes, configs=configs,
             objects=self._objects, node=self._reporter.node, find=self._find, requeue=self._wake,
-            settings=self._settings, exits=self._exits,
+            settings=self._settings, exits=self._exits, user_ranges=user_ranges,
         )  # fmt: skip
         self._loop = ReconcileLoop("pod-sync", self._sync.reconcile, workers=WORKERS)
         self._node_loop = ReconcileLoop("node-status", self._reporter.reconcile)

@@ -150,6 +150,7 @@ class NodeReporter:
             "daemonEndpoints": {"kubeletEndpoint": {"Port": self._port}},
             "nodeInfo": machine.node_info(),
             "features": {"supplementalGroupsPolicy": True},
+            "runtimeHandlers": [{"name": "", "features": machine.runtime_features()}],
             "images": self._images()[: _bound(self._settings.node_status_max_images)],
         }
 
@@ -214,7 +215,15 @@ def _bound(count: int) -> int | None:
 
 def _without_times(status: Object) -> Object:
     """What makes a write worth while."""
-    shown = ("capacity", "allocatable", "addresses", "daemonEndpoints", "nodeInfo", "images")
+    shown = (
+        "capacity",
+        "allocatable",
+        "addresses",
+        "daemonEndpoints",
+        "nodeInfo",
+        "images",
+        "runtimeHandlers",
+    )
     conditions = [
         {k: v for k, v in c.items() if k not in _TIMES} for c in status.get("conditions") or ()
     ]

@@ -44,7 +44,7 @@ def etc_mounts(pod: Object, ip: str, directory: Path, taken: Iterable[str]) -> l
         if _read(str(path)) != text:
             path.write_text(text)
         if f"/etc/{name}" not in occupied:
-            mounts.append(Mount(str(path), f"/etc/{name}"))
+            mounts.append(Mount(str(path), f"/etc/{name}", ids="private"))
     return mounts
 
 
@@ -117,7 +117,7 @@ def termination_mount(container: Object, directory: Path, attempt: int) -> Mount
     path.touch()
     path.chmod(0o666)  # whoever the container runs as
     target = container.get("terminationMessagePath") or DEFAULT_TERMINATION_PATH
-    return Mount(str(path), target)
+    return Mount(str(path), target, ids="private")
 
 
 def termination_message(container: Object, directory: Path, attempt: int) -> str:

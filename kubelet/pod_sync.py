@@ -50,6 +50,7 @@ from kubelet.seccomp import ProfileError
 from kubelet.status_writer import StatusWriter
 from kubelet.termination import last_words
 from kubelet.user_lookup import UnknownUser
+from kubelet.user_ranges import NoUserRange, UserRanges
 from kubelet.volumes import VolumeError, Volumes
 from podium.api import meta
 from podium.client.event_recorder import Recorder
@@ -104,8 +105,9 @@ class PodSync:
         puller: ImagePuller, volumes: Volumes, configs: ContainerConfigs, objects: ObjectWatch,
         node: Callable[[], Object], find: Callable[[str], Object | None],
         requeue: Callable[[str], None], settings: KubeletConfiguration, exits: Exits,
+        user_ranges: UserRanges,
     ) -> None:  # fmt: skip
-        self._settings = settings
+        self._settings, self._user_ranges = settings, user_ranges
         self._modules = security_admission.find_modules()
         self._runtime, self._network, self._recorder = runtime, network, recorder
         self._puller, self._volumes, self._configs = puller, volumes, configs
@@ -249,7 +251,7 @@ class PodSync:
         """What containers need before they start; None when it is all there."""
         try:
             ip = self._ensure_sandbox(look)
-        except (RuntimeFailure, NetworkError, OSError) as failure:
+        except (RuntimeFailure, NetworkError, NoUserRange, OSError) as failure:
             message = f"Failed to create pod sandbox: {failure}"
             self._recorder.event(look.pod, "Warning", "FailedCreatePodSandBox", message)
             return SANDBOX_RETRY_S
@@ -267,7 +269,8 @@ class PodSync:
         if not look.has_sandbox:
             if look.sandbox is not None or look.status.get("podIP"):
                 self._drop_lost_sandbox(look)
-            look.sandbox = self._runtime.run_pod_sandbox(_sandbox_config(look.pod, self._settings))
+            config = _sandbox_config(look.pod, self._settings, self._user_ranges)
+            look.sandbox = self._runtime.run_pod_sandbox(config)
         assert look.sandbox is not None
         if has_host_network:
             return host_ip(self._node())
@@ -498,8 +501,11 @@ def _lives(container: ContainerStatus | None) -> bool:
     return container is not None and container.state != "exited"
 
 
-def _sandbox_config(pod: Object, settings: KubeletConfiguration) -> SandboxConfig:
+def _sandbox_config(
+    pod: Object, settings: KubeletConfiguration, user_ranges: UserRanges
+) -> SandboxConfig:
     spec, about = pod["spec"], pod["metadata"]
+    has_users = spec.get("hostUsers") is False
     return SandboxConfig(
         id=about["uid"],
         hostname=hostname(pod),
@@ -508,6 +514,7 @@ def _sandbox_config(pod: Object, settings: KubeletConfiguration) -> SandboxConfi
         host_network=bool(spec.get("hostNetwork")),
         host_ipc=bool(spec.get("hostIPC")),
         sysctls=sysctls.of_pod(pod),
+        user_namespace=user_ranges.take(about["uid"]) if has_users else None,
         shares_pid=bool(spec.get("shareProcessNamespace")),
         labels={
             "namespace": about["namespace"],

@@ -44,8 +44,6 @@ def refusals(pod: Object) -> list[str]:
 
 
 def _of_pod(spec: Object) -> Iterator[str]:
-    if spec.get("hostUsers") is False:
-        yield "spec.hostUsers: user namespaces are not supported yet"
     if spec.get("runtimeClassName"):
         yield f'spec.runtimeClassName: no runtime for "{spec["runtimeClassName"]}" is configured'
     if spec.get("resourceClaims"):

@@ -2,7 +2,8 @@
 
 Room kubelet; called by volumes.py. The layout is Kubernetes': each file is a link into `..data`,
 which is a link to a directory that is never changed, only replaced. A reader sees the old files or
-the new ones, never some of each. Source: Kubernetes `pkg/volume/util/atomic_writer.go`.
+the new ones, never some of each. They belong to whom the directory belongs: in a user namespace on
+an old kernel that is not root. Source: Kubernetes `pkg/volume/util/atomic_writer.go`.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ def write_files(directory: Path, files: Mapping[str, File], group: int | None = 
         return False
     fresh = directory / f"..{os.urandom(8).hex()}"
     fresh.mkdir(mode=0o755)
+    _give(fresh, directory)
     for name, file in files.items():
         _write(fresh, name, file, group)
     link = directory / "..data_tmp"
@@ -67,9 +69,15 @@ def _write(root: Path, name: str, file: File, group: int | None) -> None:
     path = root / name
     path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
     path.write_bytes(file.content)
+    _give(path, root)
     if group is not None:
         os.chown(path, -1, group)
     path.chmod(_mode(file, group))
+
+
+def _give(path: Path, owner_of: Path) -> None:
+    status = owner_of.stat()
+    os.chown(path, status.st_uid, status.st_gid)
 
 
 def _link(directory: Path, tops: set[str]) -> None:

@@ -12,7 +12,7 @@ import os
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from kubelet.claims import ClaimNotReady, claim_name, find_volume, host_path_of
 from kubelet.environment import (
@@ -172,7 +172,9 @@ class Volumes:
             is_from_api = any(kinds[mount["name"]].get(kind) is not None for kind in _FROM_API)
             claim = kinds[mount["name"]].get("persistentVolumeClaim") or {}
             readonly = bool(mount.get("readOnly") or claim.get("readOnly")) or is_from_api
-            found.append(Mount(source, mount["mountPath"], readonly))
+            is_own = is_from_api or kinds[mount["name"]].get("emptyDir") is not None
+            ids: Literal["mapped", "private"] = "private" if is_own else "mapped"
+            found.append(Mount(source, mount["mountPath"], readonly, ids))
         return found
 
     # ---- the end ----

@@ -4,6 +4,9 @@ Runs in the container child, a fork of the shim that never returns. It talks to 
 socket, closed by the exec itself: "ready" (the root is made), then "go" comes, then either the end
 of the file (the command runs) or "error <kind> <message>". A terminal's master end travels with
 "ready" (or "tty", for an exec).
+
+For a user namespace the shim's child makes the mounts as the host's root and then clones the
+container's first process as its sibling, of which it tells "pid <pid>" before it ends.
 """
 
 from __future__ import annotations
@@ -20,11 +23,12 @@ import termios
 from dataclasses import dataclass
 from typing import NoReturn
 
-from kubelet.runtime import capabilities, rootfs, syscalls
+from kubelet.runtime import capabilities, mapped_rootfs, rootfs, syscalls, user_namespace
 from kubelet.runtime.errors import CommandNotExecutable, CommandNotFound, RuntimeFailure
+from kubelet.runtime.protocol import IdMapping
 from kubelet.runtime.rootfs import RootPlan
 
-READY, GO, TTY = b"ready", b"go", b"tty"
+READY, GO, TTY, PID = b"ready", b"go", b"tty", b"pid "
 MESSAGE_MAX_BYTES = 8192
 _DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _MAX_FD = 1 << 30
@@ -48,23 +52,41 @@ class ProcessPlan:
     tty: bool
 
 
+@dataclass(frozen=True)
+class UserNamespace:
+    """Where a container's first process goes, and its root with it; `pid_namespace_of` is a pidfd
+    of who is in the PID namespace that it shall be in, -1 for a new one."""
+
+    fd: int
+    ids: IdMapping
+    pid_namespace_of: int
+
+
 def become_container(
     control: int,
     stdio: tuple[int, int, int],
     procs_files: list[str],
     root: RootPlan,
     plan: ProcessPlan,
+    *,
+    users: UserNamespace | None,
 ) -> NoReturn:
     """The container's first process: make its world, wait for "go", exec."""
     with _reporting(control):
         syscalls.prctl(syscalls.PR_SET_PDEATHSIG, signal.SIGKILL)  # no container without its shim
-        _take_stdio(control, stdio)
+        _take_stdio(control, stdio, keep=(users.fd, users.pid_namespace_of) if users else ())
         _join_cgroups(procs_files)
-        syscalls.unshare(syscalls.CLONE_NEWCGROUP)
-        os.setsid()
-        rootfs.enter(root)
+        _write_oom_score(plan.oom_score_adj)
+        if users:
+            _enter_user_namespace(control, root, users)
+            os.setsid()
+            mapped_rootfs.enter(root)
+        else:
+            syscalls.unshare(syscalls.CLONE_NEWCGROUP)
+            os.setsid()
+            rootfs.enter(root)
         terminal = [_open_terminal(plan.uid, with_console=True)] if plan.tty else []
-        _prepare(plan)
+        _prepare()
         with socket.socket(fileno=os.dup(control)) as channel:
             socket.send_fds(channel, [READY], terminal)
             for fd in terminal:
@@ -74,22 +96,54 @@ def become_container(
         _exec(plan)
 
 
+def _enter_user_namespace(control: int, root: RootPlan, users: UserNamespace) -> None:
+    """Returns in another process than the one that called it."""
+    mapped_rootfs.prepare(root, users.ids, users.fd)
+    flags = syscalls.CLONE_NEWNS | syscalls.CLONE_NEWCGROUP
+    if users.pid_namespace_of >= 0:
+        syscalls.setns(users.pid_namespace_of, syscalls.CLONE_NEWPID)
+    else:
+        flags |= syscalls.CLONE_NEWPID
+    reader, writer = os.pipe()
+    pid = user_namespace.clone_inside(users.fd, flags)
+    if pid:
+        os.write(control, PID + str(pid).encode())
+        os._exit(0)
+    os.close(writer)
+    os.read(reader, 1)  # until the shim has been told of us
+    os.close(reader)
+    os.close(users.fd)
+    if users.pid_namespace_of >= 0:
+        os.close(users.pid_namespace_of)
+    syscalls.prctl(syscalls.PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
 def join_container(
-    control: int, stdio: tuple[int, int, int], procs_files: list[str], pidfd: int, plan: ProcessPlan
+    control: int,
+    stdio: tuple[int, int, int],
+    procs_files: list[str],
+    pidfd: int,
+    plan: ProcessPlan,
+    *,
+    has_user_namespace: bool,
 ) -> NoReturn:
     """One more process in a running container. It is in its PID namespace already."""
     with _reporting(control):
-        _take_stdio(control, stdio, keep=pidfd)
+        _take_stdio(control, stdio, keep=(pidfd,))
         _join_cgroups(procs_files)
+        _write_oom_score(plan.oom_score_adj)
         os.setsid()
-        syscalls.setns(pidfd, syscalls.CLONE_NEWNS | syscalls.CLONE_NEWCGROUP)
+        flags = syscalls.CLONE_NEWNS | syscalls.CLONE_NEWCGROUP
+        syscalls.setns(pidfd, flags | (syscalls.CLONE_NEWUSER if has_user_namespace else 0))
+        if has_user_namespace:
+            user_namespace.become_root()
         os.close(pidfd)
         if plan.tty:
             master = _open_terminal(plan.uid, with_console=False)
             with socket.socket(fileno=os.dup(control)) as channel:
                 socket.send_fds(channel, [TTY], [master])
             os.close(master)
-        _prepare(plan)
+        _prepare()
         _exec(plan)
 
 
@@ -123,13 +177,13 @@ def _reason(error: OSError) -> str:
     return (error.strerror or str(error)).lower()
 
 
-def _take_stdio(control: int, stdio: tuple[int, int, int], keep: int = -1) -> None:
+def _take_stdio(control: int, stdio: tuple[int, int, int], keep: tuple[int, ...] = ()) -> None:
     """0, 1, 2 become `stdio`; all else but `control` and `keep` is closed."""
     moved = [fcntl.fcntl(fd, fcntl.F_DUPFD, 3) for fd in stdio]
     for number, fd in enumerate(moved):
         os.dup2(fd, number)
     start = 3
-    for kept in sorted(fd for fd in (control, keep) if fd >= 0):
+    for kept in sorted(fd for fd in (control, *keep) if fd >= 0):
         os.closerange(start, kept)
         start = kept + 1
     os.closerange(start, _MAX_FD)
@@ -160,12 +214,10 @@ def _open_terminal(uid: int, *, with_console: bool) -> int:
     return master
 
 
-def _prepare(plan: ProcessPlan) -> None:
-    """What needs root or /proc, and can be done before the command is known to be wanted."""
+def _prepare() -> None:
+    """What can be done before the command is known to be wanted."""
     with contextlib.suppress(OSError):  # a kernel without keyrings has none to leave
         syscalls.join_new_session_keyring()
-    with contextlib.suppress(OSError):  # the launcher has said whether this host lets us
-        _write_oom_score(plan.oom_score_adj)
     _set_limits()
 
 
@@ -180,9 +232,11 @@ def _set_limits() -> None:
 
 
 def _write_oom_score(value: int) -> None:
+    """Best effort: the launcher has said whether this host lets us. It takes the host's root."""
     fd = os.open("/proc/self/oom_score_adj", os.O_WRONLY | os.O_CLOEXEC)
     try:
-        os.write(fd, str(value).encode())
+        with contextlib.suppress(OSError):
+            os.write(fd, str(value).encode())
     finally:
         os.close(fd)
 

@@ -19,6 +19,7 @@ from kubelet.runtime.protocol import (
     ContainerConfig,
     ContainerStatus,
     Device,
+    IdMapping,
     Mount,
     Resources,
     SandboxConfig,
@@ -68,7 +69,14 @@ def to_dict(value: SandboxConfig | ContainerConfig | SandboxStatus | ContainerSt
 
 
 def sandbox_config(fields: Message) -> SandboxConfig:
-    return SandboxConfig(**{**fields, "resources": Resources(**fields["resources"])})
+    ids = fields["user_namespace"]
+    return SandboxConfig(
+        **{
+            **fields,
+            "resources": Resources(**fields["resources"]),
+            "user_namespace": IdMapping(**ids) if ids else None,
+        }
+    )
 
 
 def container_config(fields: Message) -> ContainerConfig:

@@ -12,27 +12,51 @@ import signal
 import socket
 from typing import NoReturn
 
-from kubelet.runtime import syscalls
+from kubelet.runtime import syscalls, user_namespace
+from kubelet.runtime.errors import RuntimeFailure
 
 _NOBODY = 65535  # as Kubernetes' pause container
 _MAX_FD = 1 << 30
+_DONE = b"done"
+_MESSAGE_BYTES = 16
 
 
-def start_init(empty_dir: str, title: str) -> tuple[int, socket.socket]:
+def start_init(title: str, user_namespace_fd: int = -1) -> tuple[int, socket.socket]:
     """(pid, a socket that the init closes only as it ends and that ends it when it is closed).
-    `empty_dir` is what it has as its root. RuntimeError if it could not become what it should."""
+    With a user namespace it is made in there. RuntimeFailure if it could not become what it
+    should."""
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    pid = syscalls.clone(syscalls.CLONE_NEWPID | syscalls.CLONE_NEWNS)
-    if pid == 0:
-        _be_init(theirs.fileno(), empty_dir, title)
+    flags = syscalls.CLONE_NEWPID | syscalls.CLONE_NEWNS
+    pid = syscalls.clone(flags if user_namespace_fd < 0 else 0)
+    if pid == 0 and user_namespace_fd < 0:
+        _be_init(theirs.fileno(), title)
+    elif pid == 0:
+        _make_init_inside(theirs.fileno(), title, user_namespace_fd, flags)
     theirs.close()
-    if ours.recv(1) != b"1":
+    if user_namespace_fd >= 0:
+        os.waitpid(pid, 0)
+        pid = int(ours.recv(_MESSAGE_BYTES) or 0)
+    if ours.recv(_MESSAGE_BYTES) != _DONE:
         ours.close()
-        raise RuntimeError("the first process of its PID namespace could not be made")
+        raise RuntimeFailure("the first process of its PID namespace could not be made")
     return pid, ours
 
 
-def _be_init(control: int, empty_dir: str, title: str) -> NoReturn:
+def _make_init_inside(control: int, title: str, user_namespace_fd: int, flags: int) -> NoReturn:
+    """The init is a sibling: the shim's child."""
+    try:
+        reader, writer = os.pipe()
+        pid = user_namespace.clone_inside(user_namespace_fd, flags)
+        if pid == 0:
+            os.close(writer)
+            os.read(reader, 1)  # until the shim has been told of us
+            _be_init(control, title)
+        os.write(control, str(pid).encode())
+    finally:
+        os._exit(0)
+
+
+def _be_init(control: int, title: str) -> NoReturn:
     """Nothing that containers can see of it in /proc may lead to the host: no file is open, its
     root is an empty directory, and it has no privilege that theirs could be measured by."""
     try:
@@ -42,21 +66,21 @@ def _be_init(control: int, empty_dir: str, title: str) -> NoReturn:
         signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # the kernel reaps
         signal.signal(signal.SIGTERM, signal.SIG_DFL)  # what has no handler does not reach a PID 1
         signal.pthread_sigmask(signal.SIG_SETMASK, ())
-        _enter_empty_root(empty_dir)
+        _enter_empty_root()
         os.setgroups(())
         os.setresgid(_NOBODY, _NOBODY, _NOBODY)
         os.setresuid(_NOBODY, _NOBODY, _NOBODY)
         syscalls.prctl(syscalls.PR_SET_NO_NEW_PRIVS, 1)
-        os.write(0, b"1")
+        os.write(0, _DONE)
         os.read(0, 1)  # until the shim has gone
     finally:
         os._exit(0)
 
 
-def _enter_empty_root(empty_dir: str) -> None:
+def _enter_empty_root() -> None:
     syscalls.set_propagation_private()
-    syscalls.mount("tmpfs", empty_dir, "tmpfs", syscalls.MS_RDONLY, "size=4k,mode=555")
-    os.chdir(empty_dir)
+    syscalls.mount("tmpfs", "/proc", "tmpfs", syscalls.MS_RDONLY, "size=4k,mode=555")
+    os.chdir("/proc")  # which directory is covered does not matter, but it must be there
     syscalls.pivot_root(".", ".")
     syscalls.umount(".", syscalls.MNT_DETACH)
     os.chdir("/")

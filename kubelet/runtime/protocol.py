@@ -54,9 +54,19 @@ class Device:
 
 
 @dataclass(frozen=True)
+class IdMapping:
+    """Users and groups 0 … length-1 of a user namespace are first_host_id … outside."""
+
+    first_host_id: int
+    length: int = 65_536
+
+
+@dataclass(frozen=True)
 class SandboxConfig:
     """A sandbox to make. `cgroup_parent` is relative to the node's root cgroup, e.g.
-    "kubepods/burstable/pod<uid>"; the runtime creates it with `resources`."""
+    "kubepods/burstable/pod<uid>"; the runtime creates it with `resources`. With `user_namespace`
+    its containers are in a user namespace that owns all their other namespaces; none of those may
+    be the host's then."""
 
     id: str  # the Pod's uid
     hostname: str
@@ -64,6 +74,7 @@ class SandboxConfig:
     resources: Resources = Resources()
     host_network: bool = False
     host_ipc: bool = False
+    user_namespace: IdMapping | None = None
     shares_pid: bool = False  # it has a PID namespace for containers with pid_namespace "pod"
     sysctls: dict[str, str] = field(default_factory=dict)  # {"net.ipv4.tcp_syncookies": "1"}
     labels: dict[str, str] = field(default_factory=dict)  # kept and given back, never read
@@ -71,11 +82,18 @@ class SandboxConfig:
 
 @dataclass(frozen=True)
 class Mount:
-    """A bind mount into a container. `source` exists already; `target` is made in the rootfs."""
+    """A bind mount into a container. `source` exists already; `target` is made in the rootfs.
+
+    In a user namespace its files shall belong to the same ids inside as outside, by an idmapped
+    mount. `ids` says what happens on a file system that offers none: "mapped": the container is
+    refused; "private": the files are this sandbox's alone and are given to the ids that it has
+    outside; "any": their owner is nobody inside.
+    """
 
     source: str
     target: str
     readonly: bool = False
+    ids: Literal["mapped", "private", "any"] = "mapped"
 
 
 @dataclass(frozen=True)

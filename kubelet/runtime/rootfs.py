@@ -76,41 +76,46 @@ class RootPlan:
 
 
 @dataclass(frozen=True)
-class _Source:
+class Source:
+    """What is to be mounted, taken from the host before its tree is let go."""
+
     tree_fd: int
     target: str
     is_dir: bool
 
 
-def make_directories(directory: str) -> None:
+def make_directories(directory: str, owner: int) -> None:
     """What an overlay needs; the rest of this module runs in the child."""
     for name in ("upper", "work", "rootfs"):
         os.mkdir(f"{directory}/{name}")
+    os.chown(f"{directory}/upper", owner, owner)  # it is the new root directory
 
 
 def enter(plan: RootPlan) -> None:
     """Make the root and be in it: afterwards "/" is the container's and the host's is gone."""
     os.umask(0)
     syscalls.set_propagation_private()
-    _mount_overlay(plan)
-    sources = [_take(mount) for mount in plan.mounts]
-    shm = _take(Mount(plan.shm_dir, "/dev/shm"))
-    host_devices = _list_host_devices() if plan.privileged else []
-    _pivot(f"{plan.directory}/rootfs")
+    mount_overlay(plan)
+    sources = [take(mount) for mount in plan.mounts]
+    shm = take(Mount(plan.shm_dir, "/dev/shm"))
+    host_devices = list_host_devices() if plan.privileged else []
+    os.chdir(f"{plan.directory}/rootfs")
+    pivot()
     _mount_proc_and_sys(plan)
-    _mount_dev(shm, host_devices)
+    mount_dev(shm, host_devices)
+    mount_terminals_and_queues()
     for device in plan.devices:
-        _make_node(device)
+        make_node(device)
     for source in sources:
-        _attach(source)
+        attach(source)
     if not plan.privileged and not plan.unmasked_proc:
-        _protect_paths()
-    _make_directory(plan.cwd)
+        protect_paths()
+    make_directory(plan.cwd)
     if plan.readonly:
         syscalls.remount_readonly("/")
 
 
-def _mount_overlay(plan: RootPlan) -> None:
+def mount_overlay(plan: RootPlan) -> None:
     """`volatile`: nothing in a container's layer outlives it, so unmounting need not sync the disk.
 
     Layers are named by descriptors: a path may hold ':' or ',', and many long ones do not fit into
@@ -128,34 +133,38 @@ def _mount_overlay(plan: RootPlan) -> None:
         os.close(fd)
 
 
-def _take(mount: Mount) -> _Source:
+def take(mount: Mount) -> Source:
     tree_fd = syscalls.open_tree(mount.source)
     if mount.readonly:
         syscalls.make_readonly(tree_fd)
-    return _Source(tree_fd, mount.target, stat.S_ISDIR(os.fstat(tree_fd).st_mode))
+    return Source(tree_fd, mount.target, stat.S_ISDIR(os.fstat(tree_fd).st_mode))
 
 
-def _attach(source: _Source) -> None:
+def attach(source: Source, owner: int = 0) -> None:
     target = os.path.realpath(source.target)
     if source.is_dir:
-        _make_directory(target)
+        make_directory(target, owner)
     elif not os.path.exists(target):
-        _make_directory(os.path.dirname(target))
+        make_directory(os.path.dirname(target), owner)
         os.close(os.open(target, os.O_CREAT | os.O_WRONLY | os.O_CLOEXEC, 0o644))
+        os.chown(target, owner, owner)
     syscalls.move_mount(source.tree_fd, target)
     os.close(source.tree_fd)
 
 
-def _make_directory(path: str) -> None:
-    if not os.path.isdir(path):
-        os.umask(0o022)
-        os.makedirs(path, exist_ok=True)
-        os.umask(0)
+def make_directory(path: str, owner: int = 0) -> None:
+    """With what is missing above it; each belongs to `owner`, the id that root has outside."""
+    path = os.path.abspath(path)
+    if os.path.isdir(path):
+        return
+    make_directory(os.path.dirname(path), owner)
+    os.mkdir(path, 0o755)
+    os.chown(path, owner, owner)
 
 
-def _pivot(new_root: str) -> None:
-    """Both arguments "." stack the old root upon the new one, from where it is let go."""
-    os.chdir(new_root)
+def pivot() -> None:
+    """The working directory becomes the root. Both arguments "." stack the old root upon the new
+    one, from where it is let go."""
     syscalls.pivot_root(".", ".")
     syscalls.umount(".", MNT_DETACH)
     os.chdir("/")
@@ -163,11 +172,17 @@ def _pivot(new_root: str) -> None:
 
 def _mount_proc_and_sys(plan: RootPlan) -> None:
     for path in ("/proc", "/sys"):
-        _make_directory(path)
+        make_directory(path)
     quiet = MS_NOSUID | MS_NODEV | MS_NOEXEC
     unless_privileged = 0 if plan.privileged else MS_RDONLY
     syscalls.mount("proc", "/proc", "proc", quiet)
     syscalls.mount("sysfs", "/sys", "sysfs", quiet | unless_privileged)
+    mount_cgroups(plan)
+
+
+def mount_cgroups(plan: RootPlan) -> None:
+    quiet = MS_NOSUID | MS_NODEV | MS_NOEXEC
+    unless_privileged = 0 if plan.privileged else MS_RDONLY
     if any(view.directory for view in plan.cgroup_views):
         syscalls.mount("tmpfs", "/sys/fs/cgroup", "tmpfs", quiet, "mode=755")
     for view in plan.cgroup_views:
@@ -179,36 +194,42 @@ def _mount_proc_and_sys(plan: RootPlan) -> None:
         syscalls.remount_readonly("/sys/fs/cgroup")
 
 
-def _mount_dev(shm: _Source, host_devices: list[tuple[str, int, int]]) -> None:
-    _make_directory("/dev")
-    data = "mode=755,size=65536k"
+def mount_dev(shm: Source, host_devices: list[tuple[str, int, int]], owner: int = 0) -> None:
+    """`owner` is who root is outside. The host's devices keep theirs."""
+    make_directory("/dev", owner)
+    data = f"mode=755,size=65536k,uid={owner},gid={owner}"
     syscalls.mount("tmpfs", "/dev", "tmpfs", MS_NOSUID | MS_STRICTATIME, data)
     for name, major, minor in _NODES:
         os.mknod(f"/dev/{name}", stat.S_IFCHR | 0o666, os.makedev(major, minor))
+        os.chown(f"/dev/{name}", owner, owner)
     for name, target in _DEV_LINKS.items():
         os.symlink(target, f"/dev/{name}")
     for name in ("pts", "shm", "mqueue"):
-        os.mkdir(f"/dev/{name}", 0o755)
-    pts = f"newinstance,ptmxmode=0666,mode=0620,gid={_TTY_GID}"
-    syscalls.mount("devpts", "/dev/pts", "devpts", MS_NOSUID | MS_NOEXEC, pts)
-    syscalls.mount("mqueue", "/dev/mqueue", "mqueue", MS_NOSUID | MS_NODEV | MS_NOEXEC)
-    _attach(shm)
+        make_directory(f"/dev/{name}", owner)
+    attach(shm)
     for name, mode, device in host_devices:
         with contextlib.suppress(FileExistsError):
             os.makedirs(os.path.dirname(f"/dev/{name}"), exist_ok=True)
             os.mknod(f"/dev/{name}", mode, device)
 
 
-def _make_node(device: Device) -> None:
+def mount_terminals_and_queues() -> None:
+    pts = f"newinstance,ptmxmode=0666,mode=0620,gid={_TTY_GID}"
+    syscalls.mount("devpts", "/dev/pts", "devpts", MS_NOSUID | MS_NOEXEC, pts)
+    syscalls.mount("mqueue", "/dev/mqueue", "mqueue", MS_NOSUID | MS_NODEV | MS_NOEXEC)
+
+
+def make_node(device: Device, owner: int = 0) -> None:
     """In the container's own tree: nothing of the host's is mounted yet below its root."""
-    _make_directory(os.path.dirname(device.path))
+    make_directory(os.path.dirname(device.path), owner)
     kind = stat.S_IFBLK if device.type == "b" else stat.S_IFCHR
     with contextlib.suppress(FileNotFoundError):  # a privileged container has the host's already
         os.unlink(device.path)
     os.mknod(device.path, kind | device.mode, os.makedev(device.major, device.minor))
+    os.chown(device.path, owner, owner)
 
 
-def _list_host_devices() -> list[tuple[str, int, int]]:
+def list_host_devices() -> list[tuple[str, int, int]]:
     """(path below /dev, mode, device number) of the host's nodes, for a privileged container."""
     found = []
     for directory, names, files in os.walk("/dev"):
@@ -221,7 +242,7 @@ def _list_host_devices() -> list[tuple[str, int, int]]:
     return found
 
 
-def _protect_paths() -> None:
+def protect_paths() -> None:
     for path in _READONLY:
         with contextlib.suppress(FileNotFoundError):
             tree_fd = syscalls.open_tree(path)

@@ -19,7 +19,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import NoReturn
 
-from kubelet.runtime import pid_namespace, syscalls
+from kubelet.runtime import pid_namespace, syscalls, user_namespace
 from kubelet.runtime.errors import ContainerNotFound, ContainerNotRunning, RuntimeFailure
 from kubelet.runtime.event_loop import READABLE, WRITABLE, EventLoop
 from kubelet.runtime.layout import read_record, short_path, write_record
@@ -36,6 +36,7 @@ from kubelet.runtime.protocol import (
     ContainerConfig,
     ContainerStatus,
     EventKind,
+    IdMapping,
     SandboxConfig,
     SandboxStatus,
 )
@@ -166,6 +167,8 @@ class Shim:
         self._exec_count = 0
         self.init_pid = 0  # PID 1 of the namespace that containers share; 0 = there is none
         self._init: socket.socket | None = None
+        self.ids: IdMapping | None = None
+        self.user_namespace_fd = -1  # of the sandbox's, if it has one
         self.own_pid_namespace_fd = os.open("/proc/self/ns/pid", os.O_RDONLY | os.O_CLOEXEC)
         self._handlers: dict[str, Callable[[Request], None]] = {
             "run_sandbox": self._run_sandbox,
@@ -227,7 +230,7 @@ class Shim:
         self._make_shm(config)
         self._enter_namespaces(config)
         if config.shares_pid:
-            self._start_init(f"{directory}/containers")
+            self._start_init()
         pid = os.getpid()
         self.status = SandboxStatus(
             config.id, "ready", pid, f"/proc/{pid}/ns/net", time.time(), config.labels
@@ -249,11 +252,17 @@ class Shim:
         with contextlib.suppress(FileExistsError):
             os.mkdir(self.shm_dir)
         os.chmod(self.shm_dir, 0o1777)
+        if config.user_namespace:
+            first = config.user_namespace.first_host_id
+            os.chown(self.shm_dir, first, first)
 
     def _enter_namespaces(self, config: SandboxConfig) -> None:
         flags = 0 if config.host_ipc else syscalls.CLONE_NEWIPC
         flags |= 0 if config.host_network else syscalls.CLONE_NEWNET | syscalls.CLONE_NEWUTS
-        if flags:
+        if config.user_namespace:
+            self.ids = config.user_namespace
+            self.user_namespace_fd = user_namespace.make(self.ids, flags)
+        elif flags:
             syscalls.unshare(flags)
         if not config.host_network:
             socket.sethostname(config.hostname)
@@ -273,9 +282,9 @@ class Shim:
                 raise
             del self._sysctls[name]
 
-    def _start_init(self, empty_dir: str) -> None:
+    def _start_init(self) -> None:
         title = f"podium-init {self.host.cgroups.root} {self.sandbox_id}"
-        self.init_pid, self._init = pid_namespace.start_init(empty_dir, title)
+        self.init_pid, self._init = pid_namespace.start_init(title, self.user_namespace_fd)
 
     def pid_in_namespace_of(self, config: ContainerConfig) -> int:
         if config.pid_namespace == "node":
@@ -336,7 +345,7 @@ class Shim:
 
     def _stop_all(self, grace_s: float, then: Callable[[], None]) -> None:
         def check(_error: Exception | None = None) -> None:
-            if not any(container.pid for container in self.containers.values()):
+            if not any(container.is_alive for container in self.containers.values()):
                 then()
 
         for container in list(self.containers.values()):
@@ -469,9 +478,8 @@ class Shim:
             self.init_pid = 0
             self._stop_all(0, self._end)
             return
-        for container in self.containers.values():
-            if container.pid == pid:
-                container.on_ended(exit_code)
+        for container in list(self.containers.values()):
+            if container.on_child(pid, exit_code):
                 return
         for number, (process, connection) in self.execs.items():
             if process.pid == pid:

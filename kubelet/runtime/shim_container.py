@@ -26,19 +26,32 @@ from kubelet.runtime import (
     syscalls,
 )
 from kubelet.runtime.cgroups import Cgroups, Leaf
-from kubelet.runtime.container_child import GO, MESSAGE_MAX_BYTES, READY, ProcessPlan
+from kubelet.runtime.container_child import (
+    GO,
+    MESSAGE_MAX_BYTES,
+    PID,
+    READY,
+    ProcessPlan,
+    UserNamespace,
+)
 from kubelet.runtime.errors import ContainerNotRunning, RuntimeFailure
 from kubelet.runtime.event_loop import EventLoop, Timer
 from kubelet.runtime.host_image import HostImage
 from kubelet.runtime.layout import Layout, write_record
 from kubelet.runtime.log_file import HOLD_S, LogFile
-from kubelet.runtime.protocol import ContainerConfig, ContainerStatus, EventKind, Mount
+from kubelet.runtime.protocol import (
+    ContainerConfig,
+    ContainerStatus,
+    EventKind,
+    IdMapping,
+    Mount,
+)
 from kubelet.runtime.rootfs import CgroupView, RootPlan
 from kubelet.runtime.terminal import Relay, set_size
 
 READ_BYTES = 65_536
 _EXIT_CODES = {"CommandNotFound": 127, "CommandNotExecutable": 126}
-_COULD_NOT_START = 128
+_COULD_NOT_START, _KILLED = 128, 137
 
 Done = Callable[[Exception | None], None]
 
@@ -63,6 +76,8 @@ class Owner(Protocol):
     sandbox_id: str
     shm_dir: str
     own_pid_namespace_fd: int
+    ids: IdMapping | None  # of the sandbox's user namespace
+    user_namespace_fd: int
 
     def pid_in_namespace_of(self, config: ContainerConfig) -> int:
         """A process whose PID namespace the container shall be in; 0 for one of its own."""
@@ -84,6 +99,7 @@ class Container:
             exit_code=0, reason="", message="", log_path=config.log_path, labels=config.labels,
         )  # fmt: skip
         self.pid = 0  # 0 = no process (any more)
+        self._maker = 0  # the process that makes the first one of a user namespace
         self._plan = self._process_plan()
         self._log = LogFile(config.log_path)
         self._flush_timer: Timer | None = None
@@ -125,7 +141,10 @@ class Container:
         return RootPlan(
             directory=self.directory,
             lower_dirs=tuple(config.lower_dirs) or (host.image.lower_dir,),
-            mounts=(*(Mount(path, path, readonly=True) for path in binds), *config.mounts),
+            mounts=(
+                *(Mount(path, path, readonly=True, ids="any") for path in binds),
+                *config.mounts,
+            ),
             devices=self.leaf.devices, shm_dir=self.owner.shm_dir,
             cgroup_views=host.cgroup_views, cwd=self._plan.cwd,
             readonly=config.readonly_rootfs, privileged=config.privileged,
@@ -136,13 +155,24 @@ class Container:
 
     def create(self, done: Done) -> None:
         """`done` comes when the root is made; on failure nothing is left but the directory."""
+        self._check_ids()
         cgroups = self.owner.host.cgroups
         os.makedirs(self.directory)
-        rootfs.make_directories(self.directory)
+        rootfs.make_directories(self.directory, self._outside(0, 0)[0])
         self._log.open()
         cgroups.create_leaf(self.leaf)
         self._on_ready.append(done)
         self._spawn()
+
+    def _check_ids(self) -> None:
+        config, ids = self.config, self.owner.ids
+        highest = max((config.uid, config.gid, *config.groups))
+        if ids and highest >= ids.length:
+            what = "user" if highest == config.uid else "group"
+            raise RuntimeFailure(
+                f"container {config.name}: {what} {highest} is not in its user namespace of "
+                f"{ids.length} ids"
+            )
 
     def _spawn(self) -> None:
         """Clone; the child's ends of everything are closed here again."""
@@ -151,16 +181,14 @@ class Container:
         streams: list[int] = []
         for name in ("stdout", "stderr") if not self.config.tty else ():
             reader, writer = os.pipe()
-            os.fchown(writer, self.config.uid, self.config.gid)  # it may open /dev/stdout anew
+            os.fchown(writer, *self._outside(self.config.uid, self.config.gid))
             self._streams[reader] = name
             streams.append(writer)
         null = self.owner.host.null_fd
         stdio = (stdin, streams[0], streams[1]) if streams else (null, null, null)
         procs = self.owner.host.cgroups.procs_files(self.leaf)
         root = self._root_plan()
-        self.pid = self._clone()
-        if self.pid == 0:
-            container_child.become_container(theirs.fileno(), stdio, procs, root, self._plan)
+        self._clone(theirs.fileno(), stdio, procs, root)
         theirs.close()
         for fd in {stdin, *streams} - {null}:
             os.close(fd)
@@ -169,11 +197,33 @@ class Container:
         self._control = ours
         self.owner.loop.watch(ours.fileno(), self._on_control)
 
-    def _clone(self) -> int:
-        if neighbour := self.owner.pid_in_namespace_of(self.config):
+    def _clone(
+        self, control: int, stdio: tuple[int, int, int], procs: list[str], root: RootPlan
+    ) -> None:
+        neighbour = self.owner.pid_in_namespace_of(self.config)
+        users = self._user_namespace(neighbour)
+        if users:
+            self._maker = pid = syscalls.clone(syscalls.CLONE_NEWNS)
+        elif neighbour:
             own = self.owner.own_pid_namespace_fd
-            return pid_namespace.clone_into(neighbour, own, syscalls.CLONE_NEWNS)
-        return syscalls.clone(syscalls.CLONE_NEWNS | syscalls.CLONE_NEWPID)
+            self.pid = pid = pid_namespace.clone_into(neighbour, own, syscalls.CLONE_NEWNS)
+        else:
+            self.pid = pid = syscalls.clone(syscalls.CLONE_NEWNS | syscalls.CLONE_NEWPID)
+        if pid == 0:
+            container_child.become_container(control, stdio, procs, root, self._plan, users=users)
+        if users and users.pid_namespace_of >= 0:
+            os.close(users.pid_namespace_of)
+
+    def _user_namespace(self, neighbour: int) -> UserNamespace | None:
+        if not self.owner.ids:
+            return None
+        pidfd = os.pidfd_open(neighbour) if neighbour else -1
+        return UserNamespace(self.owner.user_namespace_fd, self.owner.ids, pidfd)
+
+    def _outside(self, uid: int, gid: int) -> tuple[int, int]:
+        """The ids that they have in the sandbox's parent user namespace."""
+        first = self.owner.ids.first_host_id if self.owner.ids else 0
+        return first + uid, first + gid
 
     def _stdin_pipe(self) -> tuple[int, int]:
         """(the child's end, ours): ours stays open and silent, so that a reader waits, not ends."""
@@ -187,6 +237,8 @@ class Container:
         data, fds, _flags, _address = socket.recv_fds(self._control, MESSAGE_MAX_BYTES, 1)
         if data == READY:
             self._become_ready(fds)
+        elif data.startswith(PID):
+            self._become_parent(int(data.removeprefix(PID)))
         elif data.startswith(b"error "):
             _, kind, text = data.decode(errors="replace").split(" ", 2)
             self._failure = (kind, text)
@@ -281,7 +333,7 @@ class Container:
 
     def stop(self, grace_s: float, done: Done) -> None:
         """Its stop signal now, SIGKILL after `grace_s`; `done` comes when it has ended."""
-        if not self.pid:
+        if not self.is_alive:
             done(None)
             return
         self._on_ended.append(done)
@@ -292,11 +344,46 @@ class Container:
         self.owner.loop.after(grace_s, self.kill)
 
     def kill(self) -> None:
-        if self.pid:
-            os.kill(self.pid, signal.SIGKILL)
+        for pid in (self._maker, self.pid):
+            if pid:
+                os.kill(pid, signal.SIGKILL)
 
-    def on_ended(self, exit_code: int) -> None:
-        """waitpid has given its exit code (128+N after signal N)."""
+    @property
+    def is_alive(self) -> bool:
+        return bool(self.pid or self._maker)
+
+    def on_child(self, pid: int, exit_code: int) -> bool:
+        """waitpid has given this exit code (128+N after signal N); False for a stranger's."""
+        if pid == self.pid:
+            self._end(exit_code)
+        elif pid == self._maker:
+            self._on_made(exit_code)
+        else:
+            return False
+        return True
+
+    def _become_parent(self, pid: int) -> None:
+        self.pid = pid
+        try:
+            os.kill(pid, 0)
+        except ProcessLookupError:  # it has ended, and was nobody's when it was reaped
+            self._end(_KILLED)
+
+    def _on_made(self, exit_code: int) -> None:
+        """It has told the pid of the first process, or why there is none, or was killed."""
+        self._maker = 0
+        if self._control and not self.pid:
+            self._control.setblocking(False)
+            with contextlib.suppress(BlockingIOError):
+                while self._control and not self.pid:
+                    self._on_control()
+        if self._control:
+            self._control.setblocking(True)
+        if not self.pid and self.status.state == "created":
+            self.owner.host.cgroups.kill(self.cgroup)
+            self._end(exit_code)
+
+    def _end(self, exit_code: int) -> None:
         self.pid = 0
         while self._control:
             self._on_control()
@@ -404,7 +491,10 @@ class Exec:
             self.pid = pid_namespace.clone_into(container.pid, own, 0)
             if self.pid == 0:
                 control = theirs.fileno()
-                container_child.join_container(control, fds, procs, pidfd, self.plan)
+                container_child.join_container(
+                    control, fds, procs, pidfd, self.plan,
+                    has_user_namespace=container.owner.ids is not None,
+                )  # fmt: skip
         finally:
             os.close(pidfd)
             theirs.close()

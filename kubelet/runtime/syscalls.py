@@ -15,10 +15,12 @@ import functools
 import os
 import struct
 
+CLONE_PARENT = 0x00008000
 CLONE_NEWNS = 0x00020000
 CLONE_NEWCGROUP = 0x02000000
 CLONE_NEWUTS = 0x04000000
 CLONE_NEWIPC = 0x08000000
+CLONE_NEWUSER = 0x10000000
 CLONE_NEWPID = 0x20000000
 CLONE_NEWNET = 0x40000000
 CLONE_INTO_CGROUP = 0x200000000  # clone3 only
@@ -27,7 +29,9 @@ MS_RDONLY, MS_NOSUID, MS_NODEV, MS_NOEXEC = 0x1, 0x2, 0x4, 0x8
 MS_REC, MS_PRIVATE, MS_STRICTATIME = 0x4000, 0x40000, 0x1000000
 MNT_DETACH = 2
 
-MOUNT_ATTR_RDONLY = 0x1
+MOUNT_ATTR_RDONLY, MOUNT_ATTR_NOSUID, MOUNT_ATTR_NODEV, MOUNT_ATTR_NOEXEC = 0x1, 0x2, 0x4, 0x8
+_MOUNT_ATTR_IDMAP = 0x100000
+_FSOPEN_CLOEXEC, _FSCONFIG_CMD_CREATE, _FSMOUNT_CLOEXEC = 1, 6, 1
 _RESOLVE_NO_MAGICLINKS, _RESOLVE_IN_ROOT = 0x02, 0x10
 _AT_FDCWD, _AT_EMPTY_PATH, _AT_RECURSIVE = -100, 0x1000, 0x8000
 _OPEN_TREE_CLONE = 1
@@ -51,6 +55,7 @@ _CAPABILITY_VERSION_3 = 0x20080522
 
 # The numbers of calls without a wrapper in libc. From 424 on they are the same everywhere.
 _SYS_OPEN_TREE, _SYS_MOVE_MOUNT, _SYS_CLONE3, _SYS_MOUNT_SETATTR = 428, 429, 435, 442
+_SYS_FSOPEN, _SYS_FSCONFIG, _SYS_FSMOUNT = 430, 431, 432
 _SYS_OPENAT2 = 437
 _MACHINE = os.uname().machine
 _SYS_KEYCTL, _SYS_SECCOMP, _SYS_BPF, _SYS_RT_SIGACTION = {
@@ -81,13 +86,14 @@ def _long(value: int) -> ctypes.c_long:
 
 
 def clone(flags: int, *, cgroup_fd: int = 0) -> int:
-    """Fork with namespaces: the child's pid, or 0 in the child (`man 2 clone3`).
+    """Fork with namespaces: the child's pid, or 0 in the child (`man 2 clone3`). With CLONE_PARENT
+    it is a child of this process's parent, which hears of its end.
 
     `cgroup_fd` (a directory of cgroup v2) is where the child begins, with CLONE_INTO_CGROUP. Only
     for a single-threaded process, and the child must exec or `os._exit`.
     """
-    sigchld = 17
-    words = (flags, 0, 0, 0, sigchld, 0, 0, 0, 0, 0, cgroup_fd)
+    exit_signal = 0 if flags & CLONE_PARENT else 17  # SIGCHLD; a sibling ends as this process does
+    words = (flags, 0, 0, 0, exit_signal, 0, 0, 0, 0, 0, cgroup_fd)
     args = ctypes.create_string_buffer(struct.pack("=11Q", *words))
     return _checked(_libc.syscall(_long(_SYS_CLONE3), args, _long(88)), "clone3")
 
@@ -160,6 +166,26 @@ def move_mount(tree_fd: int, target: str) -> None:
     _checked(_libc.syscall(_long(_SYS_MOVE_MOUNT), *words), "move_mount", target)
 
 
+def new_mount(kind: str, attributes: int) -> int:
+    """A new file system that is mounted nowhere yet: `move_mount` mounts it (`man 2 fsopen`)."""
+    kind_and_flags = (_text(kind), _long(_FSOPEN_CLOEXEC))
+    context_fd = _checked(_libc.syscall(_long(_SYS_FSOPEN), *kind_and_flags), f"fsopen {kind}")
+    try:
+        create = (_long(context_fd), _long(_FSCONFIG_CMD_CREATE), None, None, _long(0))
+        _checked(_libc.syscall(_long(_SYS_FSCONFIG), *create), f"fsconfig {kind}")
+        mount_it = (_long(context_fd), _long(_FSMOUNT_CLOEXEC), _long(attributes))
+        return _checked(_libc.syscall(_long(_SYS_FSMOUNT), *mount_it), f"fsmount {kind}")
+    finally:
+        os.close(context_fd)
+
+
+def map_ids(tree_fd: int, user_namespace_fd: int) -> None:
+    """Let the files of a tree that `open_tree` gave belong to the ids that a user namespace has
+    for theirs. EINVAL from a file system that does not know how."""
+    flags = _AT_EMPTY_PATH | _AT_RECURSIVE
+    _mount_setattr(tree_fd, "", flags, _MOUNT_ATTR_IDMAP, user_namespace_fd)
+
+
 def make_readonly(tree_fd: int) -> None:
     """Every mount of a tree that `open_tree` gave becomes read-only."""
     _mount_setattr(tree_fd, "", _AT_EMPTY_PATH | _AT_RECURSIVE)
@@ -170,8 +196,10 @@ def remount_readonly(target: str) -> None:
     _mount_setattr(_AT_FDCWD, target, 0)
 
 
-def _mount_setattr(fd: int, path: str, flags: int) -> None:
-    attr = ctypes.create_string_buffer(struct.pack("=4Q", MOUNT_ATTR_RDONLY, 0, 0, 0))
+def _mount_setattr(
+    fd: int, path: str, flags: int, attributes: int = MOUNT_ATTR_RDONLY, user_namespace_fd: int = 0
+) -> None:
+    attr = ctypes.create_string_buffer(struct.pack("=4Q", attributes, 0, 0, user_namespace_fd))
     words = (_long(fd), _text(path), _long(flags), attr, _long(32))
     _checked(_libc.syscall(_long(_SYS_MOUNT_SETATTR), *words), "mount_setattr", path or None)
 

@@ -153,6 +153,10 @@ class Cluster:
         """The cgroup files of a Pod's (first) container."""
         return ContainerCgroups(self._first_processes(pod["metadata"]["uid"])[0])
 
+    def first_process(self, pod_uid: str) -> int:
+        """The host's pid of a process that is PID 1 in a container of this Pod."""
+        return self._first_processes(pod_uid)[0]
+
     def _paths(self) -> list[str]:
         return [path for path in _cgroup_paths().values() if f"podium-{self.id}" in path]
 

@@ -26,6 +26,7 @@ from kubelet.object_watch import ObjectWatch
 from kubelet.pod_sync import PodSync
 from kubelet.pull_secrets import PullSecrets
 from kubelet.runtime.protocol import ContainerStatus
+from kubelet.user_ranges import UserRanges
 from kubelet.volumes import Volumes
 from podium.client.errors import NotFound
 from podium.client.event_recorder import EventRecorder
@@ -94,7 +95,7 @@ class Node:
             recorder=self.recorder, puller=self.puller,
             volumes=volumes, configs=self.configs, objects=self.objects,
             node=self.reporter.node, find=self._find, requeue=self.wake, settings=settings,
-            exits=self.exits,
+            exits=self.exits, user_ranges=UserRanges(node_dir / "pods", "test", 0),
         )  # fmt: skip
         self.loop = ReconcileLoop("pod-sync", self.sync.reconcile, workers=4)
 

@@ -145,9 +145,11 @@ def test_a_changed_config_map_changes_the_files(node: Node, tmp_path: Path) -> N
 
 
 def test_what_cannot_be_run_yet_waits_and_says_which_field(node: Node) -> None:
-    pod = node.run(named("island", hostUsers=False))
-    assert "spec.hostUsers" in node.expect_reason(pod, "NotSupported")
-    eventually(lambda: any("spec.hostUsers" in e for e in node.events("FailedCreatePodSandBox")))
+    volume = {"name": "v", "nfs": {"server": "files", "path": "/"}}
+    pod = node.run(named("island", volumes=[volume]))
+    field = "spec.volumes[0].nfs"
+    assert field in node.expect_reason(pod, "NotSupported")
+    eventually(lambda: any(field in e for e in node.events("FailedCreatePodSandBox")))
     assert node.runtime.list_pod_sandboxes() == []
 
 
