@@ -1,4 +1,4 @@
-"""Speaking netlink inside another network namespace, without a helper process.
+"""A socket inside another network namespace, without a helper process.
 
 Room kubelet/network. A network namespace belongs to a thread, and a socket stays in the namespace
 in which it was made (`man 7 network_namespaces`). So the calling thread goes in, makes one socket,
@@ -28,21 +28,36 @@ def _call(name: str, *args: int) -> int:
 
 
 def netlink_inside(netns_fd: int) -> Netlink:
-    """A conversation with that namespace, for the caller to close. Raises OSError; should the way
-    back be closed, which takes a kernel out of memory, the process ends rather than work in the
-    wrong place."""
+    """A conversation with that namespace, for the caller to close. Raises OSError."""
+    kind, family = socket.SOCK_RAW | socket.SOCK_CLOEXEC, socket.AF_NETLINK
+    fd = _socket_inside(netns_fd, family, kind, socket.NETLINK_ROUTE)
+    return Netlink(socket.socket(family, socket.SOCK_RAW, socket.NETLINK_ROUTE, fd))
+
+
+def tcp_inside(netns_path: str, family: int) -> socket.socket:
+    """A TCP socket (AF_INET or AF_INET6) for connections in that namespace, which may be our own.
+    Raises OSError."""
+    netns_fd = os.open(netns_path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        kind = socket.SOCK_STREAM | socket.SOCK_CLOEXEC
+        return socket.socket(fileno=_socket_inside(netns_fd, family, kind, 0))
+    finally:
+        os.close(netns_fd)
+
+
+def _socket_inside(netns_fd: int, family: int, kind: int, protocol: int) -> int:
+    """Should the way back be closed, which takes a kernel out of memory, the process ends rather
+    than work in the wrong place."""
     home = os.open("/proc/thread-self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
     try:
         _call("setns", netns_fd, _CLONE_NEWNET)
         try:
-            kind = socket.SOCK_RAW | socket.SOCK_CLOEXEC
-            fd = _call("socket", socket.AF_NETLINK, kind, socket.NETLINK_ROUTE)
+            return _call("socket", family, kind, protocol)
         finally:
             if _libc.setns(home, _CLONE_NEWNET) != 0:
                 os.abort()
     finally:
         os.close(home)
-    return Netlink(socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, socket.NETLINK_ROUTE, fd))
 
 
 def open_foreign(netns_path: str) -> int:
