@@ -80,6 +80,7 @@ class ContainerConfigs:
             readonly_rootfs=bool(context.get("readOnlyRootFilesystem")),
             privileged=bool(context.get("privileged")),
             stdin=bool(container.get("stdin")),
+            stdin_once=bool(container.get("stdinOnce")),
             tty=bool(container.get("tty")),
             pid_namespace=_pid_namespace(pod),
             resources=resources.container_resources(container),

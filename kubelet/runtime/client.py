@@ -157,7 +157,7 @@ class ShimConnection:
 
 
 class ShimExecSession:
-    """A running `exec`; the Protocol is `ExecSession`."""
+    """A running `exec` or `attach`; the Protocol is `ExecSession`."""
 
     def __init__(self, shim: ShimConnection, number: int, pid: int) -> None:
         self._shim = shim
@@ -316,16 +316,28 @@ class PodiumRuntime:
         stderr_fd: int | None = None,
         tty: bool = False,
     ) -> ExecSession:
-        shim = self._shim(self._running(container_id).sandbox_id)
         given = {"stdin": stdin_fd, "stdout": stdout_fd, "stderr": stderr_fd}
+        return self._session("exec", container_id, given, argv=argv, tty=tty)
+
+    def attach(
+        self,
+        container_id: str,
+        *,
+        stdin_fd: int | None = None,
+        stdout_fd: int | None = None,
+        stderr_fd: int | None = None,
+    ) -> ExecSession:
+        given = {"stdin": stdin_fd, "stdout": stdout_fd, "stderr": stderr_fd}
+        return self._session("attach", container_id, given)
+
+    def _session(
+        self, do: str, container_id: str, given: dict[str, int | None], **words: Any
+    ) -> ShimExecSession:
+        """Hand descriptors to the shim for as long as something runs there."""
+        shim = self._shim(self._running(container_id).sandbox_id)
         fds = {name: fd for name, fd in given.items() if fd is not None}
         result = shim.call(
-            "exec",
-            descriptors=list(fds.values()),
-            fds=list(fds),
-            container=container_id,
-            argv=argv,
-            tty=tty,
+            do, descriptors=list(fds.values()), fds=list(fds), container=container_id, **words
         )
         session = ShimExecSession(shim, result["exec"], result["pid"])
         shim.add_session(session)

@@ -126,7 +126,8 @@ class ContainerConfig:
     seccomp: str = ""  # a classic BPF program (`man 2 seccomp`) in base64; "" = none
     readonly_rootfs: bool = False
     privileged: bool = False
-    stdin: bool = False
+    stdin: bool = False  # else it reads /dev/null
+    stdin_once: bool = False  # without a tty, its stdin ends with the first attached one
     tty: bool = False
     pid_namespace: PidNamespace = "container"
     pid_target_id: str = ""  # of "target"
@@ -234,7 +235,12 @@ class RuntimeEvent:
 
 
 class ExecSession(Protocol):
-    """A process started in a running container. The caller owns the other ends of the fds."""
+    """A process started in a running container. The caller owns the other ends of the fds.
+
+    `attach` gives one too: there `pid` is the container's own, `wait` gives 0 when the container
+    has ended or there is no more to come, 1 when the caller did not read fast enough and was let
+    go, `resize` is for the container's terminal, and `kill` detaches.
+    """
 
     pid: int
 
@@ -287,6 +293,19 @@ class Runtime(Protocol):
         """Start argv with those fds as 0, 1, 2 (None = /dev/null). With tty, stdin_fd is one end of
         a socketpair that carries the terminal both ways. Raises CommandNotFound or
         CommandNotExecutable when argv[0] cannot be run."""
+
+    def attach(
+        self,
+        container_id: str,
+        *,
+        stdin_fd: int | None = None,
+        stdout_fd: int | None = None,
+        stderr_fd: int | None = None,
+    ) -> ExecSession:
+        """Give what the container writes from now on to those fds as well, and what comes from
+        stdin_fd to its stdin. The container never waits for a reader: one whose pipe is full is let
+        go. At the end of stdin_fd the container's stdin ends too (`stdin_once` without a tty), else
+        the session does. stdin_fd is ignored if the container has no stdin."""
 
     def reopen_log(self, container_id: str) -> None:
         """After rotation: write on in a new file at the container's log_path."""

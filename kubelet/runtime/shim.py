@@ -17,7 +17,7 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import replace
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 from kubelet.runtime import pid_namespace, syscalls, user_namespace
 from kubelet.runtime.errors import ContainerNotFound, ContainerNotRunning, RuntimeFailure
@@ -41,6 +41,9 @@ from kubelet.runtime.protocol import (
     SandboxStatus,
 )
 from kubelet.runtime.shim_container import Container, Exec, Host
+
+if TYPE_CHECKING:
+    from kubelet.runtime.attachment import Attachment
 
 TERMINATE_GRACE_S = 10.0  # from SIGTERM to the containers' SIGKILL
 UNSENT_MAX_BYTES = 4 << 20  # a client that reads nothing is cut off, not waited for
@@ -119,6 +122,7 @@ class Connection:
             self.channel.close()
             self.receiver.close()
             self.shim.connections.discard(self)
+            self.shim.detach_all(self)
 
 
 class Request:
@@ -161,6 +165,7 @@ class Shim:
         self.containers: dict[str, Container] = {}
         self.past: dict[str, ContainerStatus] = {}  # ended under an earlier shim of this sandbox
         self.execs: dict[int, tuple[Exec, Connection]] = {}  # by number
+        self.attachments: dict[int, tuple[Attachment, Connection]] = {}  # numbered together
         self.sandbox_id = self.shm_dir = ""
         self.config: SandboxConfig
         self.status: SandboxStatus
@@ -178,6 +183,7 @@ class Shim:
             "stop": self._stop,
             "remove": self._remove,
             "exec": self._exec,
+            "attach": self._attach,
             "resize": self._resize,
             "kill_exec": self._kill_exec,
             "reopen_log": self._reopen_log,
@@ -447,8 +453,7 @@ class Shim:
         process = Exec(container, plan, stdio)
         if tty and "stdin" in message["fds"]:
             request.fds.remove(request.fds[message["fds"].index("stdin")])  # the relay's now
-        self._exec_count += 1
-        number = self._exec_count
+        number = self._next_number()
         self.execs[number] = (process, request.connection)
 
         def done(error: Exception | None) -> None:
@@ -460,15 +465,47 @@ class Shim:
         pid = process.pid
         process.when_started(done)
 
+    def _next_number(self) -> int:
+        self._exec_count += 1
+        return self._exec_count
+
+    def _attach(self, request: Request) -> None:
+        container, number = self._container(request), self._next_number()
+        connection = request.connection
+
+        def over(code: int) -> None:
+            self.attachments.pop(number, None)
+            connection.send({"event": "exec_exited", "exec": number, "exit_code": code})
+
+        fds = dict(zip(request.message["fds"], request.fds, strict=True))
+        attachment = container.attach(fds, over)
+        request.fds = []  # the attachment's now
+        self.attachments[number] = (attachment, connection)
+        request.answer({"exec": number, "pid": container.pid})
+
+    def detach_all(self, connection: Connection) -> None:
+        """The kubelet whose they were has gone."""
+        for attachment, owner in list(self.attachments.values()):
+            if owner is connection:
+                attachment.end()
+
     def _resize(self, request: Request) -> None:
-        process = self.execs.get(request.message["exec"])
-        if process and process[0].relay:
-            process[0].relay.resize(request.message["width"], request.message["height"])
+        number, size = (
+            request.message["exec"],
+            (request.message["width"], request.message["height"]),
+        )
+        if number in self.execs and (relay := self.execs[number][0].relay):
+            relay.resize(*size)
+        elif number in self.attachments:
+            self.attachments[number][0].resize(*size)
         request.answer()
 
     def _kill_exec(self, request: Request) -> None:
-        if process := self.execs.get(request.message["exec"]):
-            process[0].kill()
+        number = request.message["exec"]
+        if number in self.execs:
+            self.execs[number][0].kill()
+        elif number in self.attachments:
+            self.attachments[number][0].end()
         request.answer()
 
     # Ends

@@ -14,7 +14,7 @@ import socket
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from kubelet.runtime import (
     capabilities,
@@ -48,6 +48,9 @@ from kubelet.runtime.protocol import (
 )
 from kubelet.runtime.rootfs import CgroupView, RootPlan
 from kubelet.runtime.terminal import Relay, set_size
+
+if TYPE_CHECKING:
+    from kubelet.runtime.attachment import Attachment
 
 READ_BYTES = 65_536
 _EXIT_CODES = {"CommandNotFound": 127, "CommandNotExecutable": 126}
@@ -105,6 +108,7 @@ class Container:
         self._flush_timer: Timer | None = None
         self._streams: dict[int, str] = {}  # our ends of stdout and stderr
         self._stdin = self._terminal = -1
+        self._attached: list[Attachment] = []
         self._control: socket.socket | None = None
         self._failure: tuple[str, str] | None = None  # kind and message from the child
         self._is_ready = False
@@ -285,12 +289,20 @@ class Container:
     def _on_output(self, fd: int) -> None:
         try:
             data = os.read(fd, READ_BYTES)
+        except BlockingIOError:
+            return
         except OSError:  # EIO: nobody has the terminal open any more
             data = b""
         if not data:
             self._close_stream(fd)
-        elif self._log.feed(self._streams[fd], data) and not self._flush_timer:
+        elif self._take_output(fd, data) and not self._flush_timer:
             self._flush_timer = self.owner.loop.after(HOLD_S, self._flush)
+
+    def _take_output(self, fd: int, data: bytes) -> bool:
+        """To the log and to whoever is attached; True if the log holds back half a line."""
+        for attachment in self._attached[:]:
+            attachment.output(self._streams[fd], data)
+        return self._log.feed(self._streams[fd], data)
 
     def _flush(self) -> None:
         self._flush_timer = None
@@ -321,13 +333,37 @@ class Container:
         except OSError:
             return False
         if data:
-            self._log.feed(self._streams[fd], data)
+            self._take_output(fd, data)
         return bool(data)
 
     def reopen_log(self) -> None:
         self._log.flush()
         if self.status.state != "exited":
             self._log.reopen()
+
+    # Attach
+
+    def attach(self, fds: dict[str, int], on_over: Callable[[int], None]) -> Attachment:
+        """Share the streams from now on; `on_over(code)` comes once, when it is over."""
+        from kubelet.runtime.attachment import Attachment
+
+        if self.status.state != "running":
+            raise ContainerNotRunning(f"container {self.config.name} is not running")
+        config = self.config
+        stdin_target = self._terminal if config.tty else self._stdin
+
+        def over(attachment: Attachment, code: int) -> None:
+            self._attached.remove(attachment)
+            on_over(code)
+
+        attachment = Attachment(
+            self.owner.loop, fds,
+            stdin_target=stdin_target if config.stdin else -1, terminal=self._terminal,
+            on_stdin_end=self._close_stdin if config.stdin_once and not config.tty else None,
+            on_over=over,
+        )  # fmt: skip
+        self._attached.append(attachment)
+        return attachment
 
     # End
 
@@ -395,6 +431,8 @@ class Container:
             self._flush_timer = None
         self._log.flush()
         self._log.close()
+        for attachment in self._attached[:]:
+            attachment.end()
         self._close_stdin()
         self._become_exited(exit_code)
 
@@ -437,6 +475,9 @@ class Container:
             self._control = None
 
     def _close_stdin(self) -> None:
+        """The container sees the end of its stdin, whoever is attached to it."""
+        for attachment in self._attached:
+            attachment.drop_stdin()
         if self._stdin >= 0:
             os.close(self._stdin)
             self._stdin = -1

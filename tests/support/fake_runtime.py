@@ -3,7 +3,8 @@
 It passes the same contract tests as the real one (tests/node/runtime/test_contract.py). What a
 container does is decided by its command: `true`, `false` and `sh -c "exit N"` end at once, names in
 `missing_commands` cannot start, everything else runs until it is stopped or a test says `end`.
-`exec` runs the command on this machine.
+`exec` runs the command on this machine. Who is attached hears what a test lets the container write;
+`cat` writes what it is given.
 """
 
 from __future__ import annotations
@@ -49,6 +50,7 @@ class _Container:
     status: ContainerStatus
     resources: Resources
     ignores_stop_signal: bool = False
+    attached: list[_FakeAttachment] = field(default_factory=list)
 
 
 @dataclass
@@ -87,6 +89,8 @@ class FakeRuntime:
         log.feed(stream, data)
         log.flush()
         log.close()
+        for attachment in self._find(container_id).attached[:]:
+            attachment.output(stream, data)
 
     def ignore_stop_signal(self, container_id: str) -> None:
         """It will have to be killed: exit code 137."""
@@ -214,6 +218,33 @@ class FakeRuntime:
                 if fd != subprocess.DEVNULL:
                     os.close(fd)
 
+    def attach(
+        self,
+        container_id: str,
+        *,
+        stdin_fd: int | None = None,
+        stdout_fd: int | None = None,
+        stderr_fd: int | None = None,
+    ) -> ExecSession:
+        container = self._running(container_id)
+        given = {"stdout": stdout_fd, "stderr": stderr_fd}
+        fds = {name: os.dup(fd) for name, fd in given.items() if fd is not None}
+        attachment = _FakeAttachment(container, fds)
+        if stdin_fd is not None and container.config.stdin:
+            words = (container, os.dup(stdin_fd), attachment)
+            threading.Thread(target=self._follow_stdin, args=words, daemon=True).start()
+        return attachment
+
+    def _follow_stdin(self, container: _Container, fd: int, attachment: _FakeAttachment) -> None:
+        with open(fd, "rb", buffering=0) as source:
+            while data := source.read(65536):
+                if container.config.argv[0] == "cat":
+                    self.write_log(container.status.id, data)
+        if not container.config.stdin_once:
+            attachment.kill()
+        elif container.config.argv[0] == "cat" and container.status.state == "running":
+            self._end(container, 0, "Completed", "")
+
     def reopen_log(self, container_id: str) -> None:
         log = LogFile(self._find(container_id).config.log_path)
         log.open()
@@ -272,6 +303,8 @@ class FakeRuntime:
         with self._lock:
             self._set(container, "container_exited", state="exited", pid=0, exit_code=exit_code,
                       finished_at=time.time(), reason=reason, message=message)  # fmt: skip
+            for attachment in container.attached[:]:
+                attachment.kill()
 
     def _become_not_ready(self, sandbox_id: str, message: str) -> None:
         for status in self.list_containers(sandbox_id):
@@ -281,6 +314,44 @@ class FakeRuntime:
             self._sandboxes[sandbox_id], state="not_ready", shim_pid=0, netns_path=""
         )
         self._events.put(RuntimeEvent("sandbox_exited", sandbox_id))
+
+
+class _FakeAttachment:
+    def __init__(self, container: _Container, fds: dict[str, int]) -> None:
+        self.pid = container.status.pid
+        self._container, self._fds = container, fds
+        self._code = 0
+        self._over = threading.Event()
+        self.sizes: list[tuple[int, int]] = []
+        for fd in fds.values():
+            os.set_blocking(fd, False)
+        container.attached.append(self)
+
+    def output(self, stream: str, data: bytes) -> None:
+        try:
+            if stream in self._fds and os.write(self._fds[stream], data) < len(data):
+                self._end(1)
+        except OSError as error:
+            self._end(1 if isinstance(error, BlockingIOError) else 0)
+
+    def _end(self, code: int) -> None:
+        if self in self._container.attached:
+            self._container.attached.remove(self)
+            for fd in self._fds.values():
+                os.close(fd)
+            self._code = code
+            self._over.set()
+
+    def wait(self, timeout_s: float | None = None) -> int:
+        if not self._over.wait(timeout_s):
+            raise TimeoutError("still attached")
+        return self._code
+
+    def resize(self, width: int, height: int) -> None:
+        self.sizes.append((width, height))
+
+    def kill(self) -> None:
+        self._end(0)
 
 
 class _FakeExec:

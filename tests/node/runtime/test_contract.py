@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +17,9 @@ from kubelet.runtime.errors import (
     SandboxNotFound,
     ShimGone,
 )
-from kubelet.runtime.protocol import Resources, SandboxConfig
+from kubelet.runtime.protocol import ContainerStatus, Resources, SandboxConfig
 from tests.node.runtime.containerd_engine import ContainerdEngine
-from tests.node.runtime.engine import Engine, Pods, until
+from tests.node.runtime.engine import Engine, Pods, log_text, until
 from tests.support.fake_runtime import FakeRuntime
 
 
@@ -169,6 +169,116 @@ def test_an_exec_can_be_waited_for_with_a_bound_and_killed(pods: Pods) -> None:
     session.kill()
     assert session.wait(20) == 137
     session.kill()
+
+
+class Attached:
+    """Somebody who is attached to a container's stdin and stdout."""
+
+    def __init__(self, pods: Pods, container: ContainerStatus, *, stdin: bool = False) -> None:
+        self.output, theirs_out = os.pipe()
+        theirs_in, self.input = os.pipe() if stdin else (None, -1)
+        self.session = pods.runtime.attach(container.id, stdin_fd=theirs_in, stdout_fd=theirs_out)
+        for fd in (theirs_in, theirs_out):
+            if fd is not None:
+                os.close(fd)
+
+    def read(self, size: int) -> bytes:
+        data = b""
+        while len(data) < size and (piece := os.read(self.output, size - len(data))):
+            data += piece
+        return data
+
+    def end_stdin(self) -> None:
+        os.close(self.input)
+        self.input = -1
+
+    def close(self) -> None:
+        for fd in (self.output, self.input):
+            if fd >= 0:
+                os.close(fd)
+
+
+@pytest.fixture
+def attach(pods: Pods) -> Iterator[Callable[..., Attached]]:
+    made: list[Attached] = []
+
+    def attach(container: ContainerStatus, *, stdin: bool = False) -> Attached:
+        made.append(Attached(pods, container, stdin=stdin))
+        return made[-1]
+
+    yield attach
+    for attached in made:
+        attached.close()
+
+
+def test_all_who_are_attached_hear_the_same_from_then_on(
+    pods: Pods, attach: Callable[..., Attached]
+) -> None:
+    container = pods.start("cat", stdin=True)
+    first = attach(container, stdin=True)
+    os.write(first.input, b"one\n")
+    assert first.read(4) == b"one\n"
+    second = attach(container)
+    os.write(first.input, b"two\n")
+    assert (first.read(4), second.read(4)) == (b"two\n", b"two\n")
+    until(lambda: log_text(container) == "one\ntwo\n")
+
+
+def test_stdin_once_ends_with_the_first_attached(
+    pods: Pods, attach: Callable[..., Attached]
+) -> None:
+    container = pods.start("cat", stdin=True, stdin_once=True)
+    attached = attach(container, stdin=True)
+    os.write(attached.input, b"all\n")
+    attached.end_stdin()
+    assert attached.read(100) == b"all\n"
+    assert attached.session.wait(20) == 0
+    assert pods.ended(container).exit_code == 0
+
+
+def test_stdin_that_is_not_once_outlives_who_is_attached(
+    pods: Pods, attach: Callable[..., Attached]
+) -> None:
+    container = pods.start("cat", stdin=True)
+    first = attach(container, stdin=True)
+    first.end_stdin()
+    assert first.session.wait(20) == 0
+    second = attach(container, stdin=True)
+    os.write(second.input, b"again\n")
+    assert second.read(6) == b"again\n"
+
+
+def test_who_does_not_read_is_let_go_and_the_container_goes_on(
+    pods: Pods, attach: Callable[..., Attached]
+) -> None:
+    container = pods.start("cat", stdin=True)
+    slow, quick = attach(container), attach(container, stdin=True)
+    line = b"x" * 4095 + b"\n"
+    for _ in range(100):
+        os.write(quick.input, line)
+        assert quick.read(len(line)) == line
+    assert slow.session.wait(20) == 1
+    until(lambda: len(log_text(container)) == 100 * len(line))
+
+
+def test_detaching_leaves_the_container_alone(pods: Pods, attach: Callable[..., Attached]) -> None:
+    container = pods.start("cat", stdin=True)
+    attached = attach(container)
+    attached.session.kill()
+    assert attached.session.wait(20) == 0
+    assert attached.read(1) == b""
+    assert pods.runtime.container_status(container.id).state == "running"
+    pods.runtime.stop_container(container.id, 0)
+    with pytest.raises(ContainerNotRunning):
+        attach(container)
+
+
+def test_an_attached_one_hears_of_the_end(pods: Pods, attach: Callable[..., Attached]) -> None:
+    container = pods.sleeper()
+    attached = attach(container)
+    pods.runtime.stop_container(container.id, 0)
+    assert attached.session.wait(20) == 0
+    assert attached.read(1) == b""
 
 
 def test_a_reopened_log_goes_on_in_a_new_file(pods: Pods) -> None:
