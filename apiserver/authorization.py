@@ -28,7 +28,7 @@ NODE_LABEL = "podium.dev/node"  # on a PersistentVolume: whose disk it is on
 READS = frozenset({"get", "list", "watch"})
 _WRITES = frozenset({"create", "update", "patch", "delete", "deletecollection"})
 # Into a container or a node: for who may do everything, whatever their HTTP method says.
-_INTERACTIVE = frozenset({"exec", "attach", "proxy"})
+_INTERACTIVE = frozenset({"exec", "attach", "portforward", "proxy"})
 _REVIEWS = frozenset({"selfsubjectreviews", "selfsubjectaccessreviews"})
 
 

@@ -24,6 +24,7 @@ _SUBRESOURCES: dict[str, tuple[str, str, str, list[str]]] = {
     "log": ("", "v1", "Pod", ["get"]),
     "exec": ("", "v1", "PodExecOptions", ["create", "get"]),
     "attach": ("", "v1", "PodAttachOptions", ["create", "get"]),
+    "portforward": ("", "v1", "PodPortForwardOptions", ["create", "get"]),
     "proxy": ("", "v1", "NodeProxyOptions", ["create", "delete", "get", "patch", "update"]),
     "finalize": ("", "", "", ["update"]),
 }

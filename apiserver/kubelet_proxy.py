@@ -1,13 +1,14 @@
-"""What only a node can answer: logs, exec, attach, and anything below nodes/NAME/proxy. Room
-apiserver.
+"""What only a node can answer: logs, exec, attach, port-forward, and anything below
+nodes/NAME/proxy. Room apiserver.
 
 Called by routes.py. The request goes on to the kubelet's HTTPS endpoint with the API server's own
 client certificate; the answer is streamed, an upgraded connection is spliced byte by byte, so that
-the kubelet itself speaks the WebSocket protocol.
+the kubelet itself speaks WebSocket and SPDY.
 """
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import ssl
 from collections.abc import Iterator
@@ -34,7 +35,10 @@ CONNECT_TIMEOUT_S = 5.0
 ANSWER_TIMEOUT_S = 3600.0  # a followed log may be silent for long
 PIECE_BYTES = 64 << 10
 HEAD_LIMIT_BYTES = 64 << 10
+LAST_WORDS_S = 60.0  # what a kubelet that reads no more may take to say its last
 _FORWARDED = ("HTTP_ACCEPT", "CONTENT_TYPE")
+_OF_UPGRADES = ("HTTP_UPGRADE", "HTTP_X_STREAM_PROTOCOL_VERSION")
+_ENDED, _REFUSED = "ended", "refused"  # how a pump stops
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +51,7 @@ class Endpoint:
 
 
 class KubeletProxy:
-    """One per server. `handle(call)` answers log, exec, attach and proxy."""
+    """One per server. `handle(call)` answers log, exec, attach, portforward and proxy."""
 
     def __init__(self, verbs: Verbs, pki: Path) -> None:
         self._verbs = verbs
@@ -58,7 +62,7 @@ class KubeletProxy:
         match call.subresource:
             case "log" if call.verb == "get":
                 return self._log(call)
-            case "exec" | "attach":
+            case "exec" | "attach" | "portforward":
                 return self._upgrade(call)
             case "proxy":
                 return self._proxy(call)
@@ -84,16 +88,17 @@ class KubeletProxy:
         return self._forward(call, node, call.method, f"{path}?{query}" if query else path)
 
     def _upgrade(self, call: Call) -> Reply:
-        if call.environ.get("HTTP_UPGRADE", "").lower() != "websocket":
-            raise ApiError(
-                status.bad_request("Upgrade request required: this server speaks WebSocket only")
-            )
+        if "upgrade" not in call.environ.get("HTTP_CONNECTION", "").lower():
+            raise ApiError(status.bad_request("Upgrade request required"))
         pod = self._verbs.find(call)
-        container = container_of(pod, call.query.get("container", ""))
         node = pod.object["spec"].get("nodeName")
+        if call.subresource == "portforward":
+            path = f"/portForward/{pod.namespace}/{pod.name}"
+        else:
+            container = container_of(pod, call.query.get("container", ""))
+            path = f"/{call.subresource}/{pod.namespace}/{pod.name}/{quote(container)}"
         if not node:
             raise ApiError(status.bad_request(f"pod {pod.name} does not have a host assigned"))
-        path = f"/{call.subresource}/{pod.namespace}/{pod.name}/{quote(container)}"
         upstream = self._connect(self._endpoint(node))
         try:
             return _splice_upgraded(call, upstream, f"{path}?{call.environ['QUERY_STRING']}")
@@ -243,19 +248,18 @@ def _refusal(answer: http.client.HTTPResponse, body: bytes) -> Reply:
     raise ApiError(status.status(answer.status, reasons.get(answer.status, "InternalError"), text))
 
 
-# ---- exec and attach ---------------------------------------------------------------------------
+# ---- exec, attach and port-forward -------------------------------------------------------------
 
 
 def _splice_upgraded(call: Call, upstream: Any, target: str) -> Reply:
     """Pass the upgrade on; if the kubelet agrees, bytes flow until both ends have closed."""
-    upstream.sendall(_upgrade_request(call.environ, target))
+    upstream.sendall(_upgrade_request(call, target))
     head, rest = _read_head(upstream)
     code = int(head.split(b" ", 2)[1])
     if code != 101:
-        text = (rest + _read_rest(upstream)).decode(errors="replace").strip()
-        raise ApiError(
-            status.status(code, "BadRequest" if code == 400 else "InternalError", text or "refused")
-        )
+        # As it is, not as a Status: clients put their own words around it.
+        text = (rest + _read_rest(upstream)).strip()
+        return Reply(code, text + b"\n", "text/plain")
     connection: Connection = call.environ["podium.connection"]
     client, early = connection.take()
     client.settimeout(None)
@@ -263,22 +267,32 @@ def _splice_upgraded(call: Call, upstream: Any, target: str) -> Reply:
     if early:
         upstream.sendall(early)
     client.sendall(head + b"\r\n\r\n" + rest)
-    upward = gevent.spawn(_pump, client, upstream)
-    downward = gevent.spawn(_pump, upstream, client)
-    # The kubelet ends the session; a client that has gone ends it too.
-    gevent.wait([upward, downward], count=1)
-    downward.join(timeout=1.0)
-    gevent.killall([upward, downward])
+    _splice(client, upstream)
+    with contextlib.suppress(OSError):
+        client.shutdown(gevent.socket.SHUT_WR)
+        connection.linger()  # unread bytes would turn the close into a reset
     return Reply(200, b"")
 
 
-def _upgrade_request(environ: dict[str, Any], target: str) -> bytes:
-    lines = [f"GET {target} HTTP/1.1", "Host: kubelet", "Upgrade: websocket", "Connection: Upgrade"]
+def _splice(client: Any, upstream: Any) -> None:
+    """The kubelet ends the session, and all that it has sent is delivered; a client that has gone
+    ends it at once."""
+    upward = gevent.spawn(_pump, client, upstream)
+    downward = gevent.spawn(_pump, upstream, client)
+    gevent.wait([upward, downward], count=1)
+    has_refused = upward.ready() and upward.value is _REFUSED
+    downward.join(timeout=LAST_WORDS_S if has_refused else 0.0)
+    gevent.killall([upward, downward])
+
+
+def _upgrade_request(call: Call, target: str) -> bytes:
+    environ = call.environ
+    lines = [f"{call.method} {target} HTTP/1.1", "Host: kubelet", "Connection: Upgrade"]
     for name, value in environ.items():
-        if name.startswith("HTTP_SEC_WEBSOCKET"):
+        if name.startswith("HTTP_SEC_WEBSOCKET") or name in _OF_UPGRADES:
             header = name.removeprefix("HTTP_").replace("_", "-").title()
             lines.append(f"{header}: {value}")
-    return ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1")
+    return ("\r\n".join([*lines, "Content-Length: 0"]) + "\r\n\r\n").encode("latin-1")
 
 
 def _read_head(upstream: Any) -> tuple[bytes, bytes]:
@@ -302,9 +316,16 @@ def _read_rest(upstream: Any) -> bytes:
         return b""  # an error without a text
 
 
-def _pump(source: Any, target: Any) -> None:
-    try:
-        while data := source.recv(PIECE_BYTES):
+def _pump(source: Any, target: Any) -> str:
+    """Until the source has ended, or the target takes no more."""
+    while True:
+        try:
+            data = source.recv(PIECE_BYTES)
+        except OSError:
+            return _ENDED
+        if not data:
+            return _ENDED
+        try:
             target.sendall(data)
-    except OSError:
-        return  # either end has closed: the other pump sees it too
+        except OSError:
+            return _REFUSED

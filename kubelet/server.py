@@ -1,4 +1,4 @@
-"""The kubelet's own HTTPS server: logs, exec, images. Only the API server may speak to it.
+"""The kubelet's own HTTPS server: logs, streams, images. Only the API server may speak to it.
 
 Room kubelet; made by agent.py, one thread a connection. TLS with a client certificate of this
 cluster's CA, whose common name must be the API server's: everybody else is refused at the handshake
@@ -7,6 +7,7 @@ or with 403. Errors are plain text, as a kubelet's are; the API server makes a S
 
 from __future__ import annotations
 
+import errno
 import json
 import logging
 import socket
@@ -24,6 +25,7 @@ from kubelet.container_config import ContainerConfigs
 from kubelet.http_body import RequestBody
 from kubelet.images import Image, ImageError, ImageNotFound, ImageStore
 from kubelet.log_follower import Exits, LogFollower
+from kubelet.network.namespace import tcp_inside
 from kubelet.pod_plan import container_statuses, newest
 from kubelet.runtime.errors import RuntimeFailure
 from kubelet.runtime.protocol import ContainerStatus, Runtime
@@ -33,6 +35,7 @@ Object = dict[str, Any]
 
 CALLER = "kube-apiserver-kubelet-client"
 HANDSHAKE_S = 10.0
+CONTAINER_FIELDS = ("containers", "initContainers", "ephemeralContainers")
 
 
 class Refused(Exception):
@@ -170,8 +173,10 @@ class _Handler(BaseHTTPRequestHandler):
                 self._logs(namespace, pod, container, last)
             case ("GET" | "POST", ["exec", namespace, pod, container]):
                 self._exec(namespace, pod, container, query)
-            case ("GET" | "POST", ["attach", *_]):
-                raise Refused(400, "attach is not supported in this version: see logs -f and exec")
+            case ("GET" | "POST", ["attach", namespace, pod, container]):
+                self._attach(namespace, pod, container, query)
+            case ("GET" | "POST", ["portForward", namespace, pod]):
+                self._port_forward(namespace, pod, query)
             case ("GET", ["images"]):
                 self._send_images(self.rooms.images.list())
             case ("POST", ["images", "load"]):
@@ -191,17 +196,9 @@ class _Handler(BaseHTTPRequestHandler):
         if pod is None:
             raise Refused(404, f'pod "{pod_name}" not found')
         spec = pod["spec"]
-        if name not in [
-            c["name"] for f in ("containers", "initContainers") for c in spec.get(f) or ()
-        ]:
+        if name not in [c["name"] for f in CONTAINER_FIELDS for c in spec.get(f) or ()]:
             raise Refused(400, f"container {name} is not valid for pod {pod_name}")
         return pod, newest(self.rooms.runtime.list_containers(pod["metadata"]["uid"]), name)
-
-    def _running(self, namespace: str, pod: str, name: str) -> ContainerStatus:
-        _, current = self._container(namespace, pod, name)
-        if current is None or current.state != "running":
-            raise Refused(400, f'container "{name}" in pod "{pod}" is not running')
-        return current
 
     def _logs(self, namespace: str, pod_name: str, name: str, query: dict[str, str]) -> None:
         pod, current = self._container(namespace, pod_name, name)
@@ -234,11 +231,42 @@ class _Handler(BaseHTTPRequestHandler):
         except RuntimeFailure:
             return True
 
+    # ---- streams: imported when first used, for most nodes' lives go by without ----
+
+    def _running(self, namespace: str, pod: str, name: str) -> ContainerStatus:
+        _, current = self._container(namespace, pod, name)
+        if current is None or current.state != "running":
+            raise Refused(500, f'container not found ("{name}")')
+        return current
+
     def _exec(self, namespace: str, pod: str, name: str, query: dict[str, list[str]]) -> None:
-        from kubelet import exec_stream
+        from kubelet.streams import process
 
         current = self._running(namespace, pod, name)
-        exec_stream.serve(self, self.rooms.runtime, current, query)
+        process.serve_exec(self, self.rooms.runtime, current, query)
+
+    def _attach(self, namespace: str, pod: str, name: str, query: dict[str, list[str]]) -> None:
+        from kubelet.streams import process
+
+        current = self._running(namespace, pod, name)
+        process.serve_attach(self, self.rooms.runtime, current, query)
+
+    def _port_forward(self, namespace: str, name: str, query: dict[str, list[str]]) -> None:
+        from kubelet.streams import forward
+
+        pod = self.rooms.find(namespace, name)
+        if pod is None:
+            raise Refused(404, "pod does not exist")
+        uid = pod["metadata"]["uid"]
+
+        def open_socket(family: int) -> socket.socket:
+            found = (s for s in self.rooms.runtime.list_pod_sandboxes() if s.id == uid)
+            sandbox = next((s for s in found if s.state == "ready"), None)
+            if sandbox is None:
+                raise OSError(errno.ESRCH, "the sandbox is not running")
+            return tcp_inside(sandbox.netns_path, family)
+
+        forward.serve(self, f"{name}_{namespace}, uid {uid}", open_socket, query)
 
     # ---- images ----
 

@@ -55,7 +55,7 @@ class Cluster:
         self, *args: str, stdin: str | None = None, check: bool = True, timeout_s: float = 120
     ) -> subprocess.CompletedProcess[str]:
         """Run `podium` for this cluster; with `check`, a failure fails the test with its output."""
-        return _run(self._argv("podium", args), self._environment(), stdin, check, timeout_s)
+        return _run(self._argv("podium", args), self.environment(), stdin, check, timeout_s)
 
     def podium_anywhere(self, *args: str, check: bool = True) -> subprocess.CompletedProcess[str]:
         """Run `podium` without telling it of this cluster."""
@@ -65,12 +65,12 @@ class Cluster:
         self, *args: str, stdin: str | None = None, check: bool = True, timeout_s: float = 90
     ) -> subprocess.CompletedProcess[str]:
         """Run the real kubectl as the admin."""
-        return _run(self._argv("kubectl", args), self._environment(), stdin, check, timeout_s)
+        return _run(self._argv("kubectl", args), self.environment(), stdin, check, timeout_s)
 
     def first_lines(self, argv: tuple[str, ...], until: str, timeout_s: float = 30) -> list[str]:
         """What a command (kubectl or podium) prints up to the first line that holds `until`."""
         process = subprocess.Popen(
-            self._argv(argv[0], argv[1:]), env=self._environment(), stdout=subprocess.PIPE
+            self._argv(argv[0], argv[1:]), env=self.environment(), stdout=subprocess.PIPE
         )
         try:
             return _lines_until(process, until, timeout_s)
@@ -81,7 +81,7 @@ class Cluster:
     def _argv(self, program: str, args: tuple[str, ...]) -> list[str]:
         return [*PODIUM, *args] if program == "podium" else [program, *args]
 
-    def _environment(self) -> dict[str, str]:
+    def environment(self) -> dict[str, str]:
         return {
             **_environment(),
             "PODIUM_DATA_DIR": str(self.data_dir),

