@@ -291,6 +291,16 @@ class ContainerdRuntime:
         directory = f"{self.root}/exec/{os.urandom(8).hex()}"
         return ContainerdExec(self._connection, container_id, argv, directory, fds, tty=tty)
 
+    def attach(
+        self,
+        container_id: str,
+        *,
+        stdin_fd: int | None = None,
+        stdout_fd: int | None = None,
+        stderr_fd: int | None = None,
+    ) -> ExecSession:
+        raise RuntimeFailure("attach through containerd is not supported yet")
+
     def reopen_log(self, container_id: str) -> None:
         self.container_status(container_id)
         self._connection.runtime("ReopenContainerLog", container_id=container_id)

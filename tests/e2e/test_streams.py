@@ -123,7 +123,7 @@ def test_many_execs_at_a_time(client: Client) -> None:
 def test_a_terminal_has_the_size_of_the_clients_and_follows_it(client: Client) -> None:
     a_pod(client.ns)
     with Terminal(client.argv("exec", "-it", "web", "--", "sh"), client.env) as screen:
-        screen.type("stty size\n")
+        screen.type("until stty size | grep 80; do sleep 0.1; done\n")
         screen.until("24 80")
         screen.resize(132, 43)
         screen.type("until stty size | grep 132; do sleep 0.1; done\n")
@@ -182,7 +182,7 @@ def test_run_with_a_terminal(client: Client) -> None:
     argv = client.argv("run", "shell", "--image=host", "-it", "--rm", "--restart=Never", "--", "sh")
     with Terminal(argv, client.env) as screen:
         screen.until("press")
-        screen.type("\nstty size; tty\n")
+        screen.type("\nuntil stty size | grep 80; do sleep 0.1; done; tty\n")
         screen.until("24 80")
         screen.until("/dev/pts/")
         screen.type("exit\n")
