@@ -78,16 +78,10 @@ def _run(args: argparse.Namespace, config: dict[str, Any], node: dict[str, Any])
 
 def _tear_down(args: argparse.Namespace, config: dict[str, Any], node: dict[str, Any]) -> int:
     from kubelet.agent import network_of, node_dir_of
-    from kubelet.runtime.client import PodiumRuntime
     from kubelet.teardown import tear_down
 
-    node_dir = str(node_dir_of(args.data_dir, node))
-    runtime = PodiumRuntime(f"{node_dir}/runtime", node["cgroupRoot"])
-    try:
-        network = network_of(args.data_dir, config, node)
-        tear_down(runtime, network, node_dir, node["cgroupRoot"], args.grace)
-    finally:
-        runtime.close()
+    network = network_of(args.data_dir, config, node)
+    tear_down(node, network, str(node_dir_of(args.data_dir, node)), args.grace)
     return 0
 
 

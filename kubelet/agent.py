@@ -13,7 +13,7 @@ import threading
 from pathlib import Path
 from typing import Any
 
-from kubelet import configuration
+from kubelet import configuration, engine
 from kubelet.configuration import KubeletConfiguration
 from kubelet.container_config import ContainerConfigs
 from kubelet.image_puller import ImagePuller
@@ -28,7 +28,6 @@ from kubelet.node_status import RENEW_EVERY_S, NodeReporter
 from kubelet.object_watch import ObjectWatch
 from kubelet.pod_sync import PodSync
 from kubelet.pull_secrets import PullSecrets
-from kubelet.runtime.client import PodiumRuntime
 from kubelet.server import KubeletServer, Rooms
 from kubelet.user_ranges import UserRanges
 from kubelet.volumes import Volumes
@@ -66,7 +65,7 @@ class Kubelet:
         self._nodes = self._informers.informer("nodes", field_selector=f"metadata.name={name}")
         self._recorder = EventRecorder(self._client, "kubelet", host=name)
         self._network = network_of(data_dir, config, node)
-        self._runtime = PodiumRuntime(f"{node_dir}/runtime", node["cgroupRoot"])
+        self._runtime = engine.connect(node, node_dir)
         self._images = ImageStore(f"{node_dir}/images")
         self._exits = Exits()
         host = host_address(config["host"])
@@ -78,6 +77,7 @@ class Kubelet:
             host=host,
             images=self._shown_images,
             settings=self._settings,
+            runtime_version=self._runtime.version,
         )
         self._objects = ObjectWatch(self._client, self._wake)
         self._puller = ImagePuller(

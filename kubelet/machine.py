@@ -14,7 +14,6 @@ from typing import Any
 Object = dict[str, Any]
 
 KUBELET_VERSION = "v1.32.0"
-RUNTIME_VERSION = "podium://0.1.0"
 _ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64", "armv7l": "arm"}
 
 
@@ -58,7 +57,7 @@ def architecture() -> str:
     return _ARCHITECTURES.get(platform.machine(), platform.machine())
 
 
-def node_info() -> Object:
+def node_info(runtime_version: str) -> Object:
     """The Node's status.nodeInfo."""
     lines = (line.partition("=") for line in read("/etc/os-release").splitlines())
     release = {name: value.strip('"') for name, _, value in lines}
@@ -68,7 +67,7 @@ def node_info() -> Object:
         "bootID": read("/proc/sys/kernel/random/boot_id"),
         "kernelVersion": platform.release(),
         "osImage": release.get("PRETTY_NAME", "Linux"),
-        "containerRuntimeVersion": RUNTIME_VERSION,
+        "containerRuntimeVersion": runtime_version,
         "kubeletVersion": KUBELET_VERSION,
         "kubeProxyVersion": "",
         "operatingSystem": "linux",

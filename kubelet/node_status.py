@@ -47,10 +47,10 @@ class NodeReporter:
 
     def __init__(
         self, client: Client, name: str, *, pod_cidr: str, node_dir: str, host: str,
-        images: Callable[[], list[Object]], settings: KubeletConfiguration,
+        images: Callable[[], list[Object]], settings: KubeletConfiguration, runtime_version: str,
     ) -> None:  # fmt: skip
         self._client = client
-        self._settings = settings
+        self._settings, self._runtime_version = settings, runtime_version
         self.name = name
         self._pod_cidr = pod_cidr
         self._node_dir = node_dir
@@ -148,7 +148,7 @@ class NodeReporter:
                 {"type": "Hostname", "address": self.name},
             ],
             "daemonEndpoints": {"kubeletEndpoint": {"Port": self._port}},
-            "nodeInfo": machine.node_info(),
+            "nodeInfo": machine.node_info(self._runtime_version),
             "features": {"supplementalGroupsPolicy": True},
             "runtimeHandlers": [{"name": "", "features": machine.runtime_features()}],
             "images": self._images()[: _bound(self._settings.node_status_max_images)],

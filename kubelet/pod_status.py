@@ -193,7 +193,7 @@ def _mount(mount: Object) -> Object:
 def _fill_from_runtime(subject: _Subject, status: Object, current: ContainerStatus) -> None:
     observed = subject.observed
     status["restartCount"] = current.attempt
-    status["containerID"] = f"podium://{current.id}"
+    status["containerID"] = f"{current.engine}://{current.id}"
     status["lastState"] = _last_state(observed, subject.old, current)
     if user := shown_user(current.labels):
         status["user"] = user
@@ -271,7 +271,7 @@ def _terminated(c: ContainerStatus, message: str) -> Object:
         "reason": c.reason or ("Error" if c.exit_code else "Completed"),
         "startedAt": _time(c.started_at) if c.started_at else NEVER,
         "finishedAt": _time(c.finished_at) if c.finished_at else NEVER,
-        "containerID": f"podium://{c.id}",
+        "containerID": f"{c.engine}://{c.id}",
     }
     if c.message or message:
         ended["message"] = ": ".join(text for text in (c.message, message) if text)

@@ -10,22 +10,36 @@ import logging
 import shutil
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
+from kubelet import engine
 from kubelet.mount_points import unmount_below
 from kubelet.network import PodNetwork
-from kubelet.runtime.client import PodiumRuntime
 from kubelet.runtime.errors import RuntimeFailure
-from kubelet.runtime.leftovers import remove_everything
+from kubelet.runtime.protocol import Runtime
 
 log = logging.getLogger("teardown")
+
+Object = dict[str, Any]
 
 AT_ONCE = 256
 
 
-def tear_down(
-    runtime: PodiumRuntime, network: PodNetwork, node_dir: str, cgroup_root: str, grace_s: float
-) -> None:
-    """All Pods at once, each container with its grace period but at most `grace_s`."""
+def tear_down(node: Object, network: PodNetwork, node_dir: str, grace_s: float) -> None:
+    """`node` is its entry in cluster.json. All Pods at once, each container with its grace period
+    but at most `grace_s`."""
+    if Path(node_dir, "runtime").exists():  # else it never ran
+        with engine.connected(node, node_dir) as runtime:
+            _stop_containers(runtime, grace_s)
+    engine.erase(node, node_dir)
+    network.remove()
+    pods = Path(node_dir) / "pods"
+    if pods.exists():
+        unmount_below(str(pods))
+        shutil.rmtree(pods)
+
+
+def _stop_containers(runtime: Runtime, grace_s: float) -> None:
     containers = [c for c in runtime.list_containers() if c.state != "exited"]
     log.info("stopping %d containers", len(containers))
 
@@ -33,15 +47,8 @@ def tear_down(
         try:
             runtime.stop_container(container_id, min(wanted_s, grace_s))
         except RuntimeFailure as failure:
-            log.warning("%s: %s", container_id, failure)  # remove_everything kills what is left
+            log.warning("%s: %s", container_id, failure)  # `erase` kills what is left
 
     with ThreadPoolExecutor(AT_ONCE) as pool:
         for status in containers:
             pool.submit(stop, status.id, float(status.labels.get("grace", grace_s)))
-    runtime.close()
-    remove_everything(f"{node_dir}/runtime", cgroup_root)
-    network.remove()
-    pods = Path(node_dir) / "pods"
-    if pods.exists():
-        unmount_below(str(pods))
-        shutil.rmtree(pods)

@@ -1,9 +1,10 @@
-"""The containerd of one node: `python -m kubelet.containerd.daemon --root R --cgroup-root C`.
+"""The containerd of one node, Debian's program (packages containerd and runc).
+
+    python -m kubelet.containerd.daemon --root R --images I --cgroup-root C
 
 A component of the cluster, started by the supervisor. It writes containerd's configuration below R,
-enters the cgroup in which `podium down` looks for engines, and becomes containerd by exec. Debian's
-program serves (packages containerd and runc); everything it keeps lies below R, but for its socket,
-whose path must be short.
+enters the cgroup in which `podium down` looks for engines, and becomes containerd by exec. What
+runs lies below R, images below I, which outlives `podium down`; the socket's path must be short.
 
 Pods get their network from the kubelet (kubelet/network), as with Podium's own engine. containerd
 insists on a CNI plugin, so it is given one that only says that there is an eth0.
@@ -11,20 +12,25 @@ insists on a CNI plugin, so it is given one that only says that there is an eth0
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
+import socket
+import subprocess
 import sys
+from collections.abc import Iterator
 from typing import NoReturn
 
 from kubelet.containerd import cgroup_trees
 from kubelet.runtime.errors import HostUnsupported
+from kubelet.runtime.leftovers import remove_everything
 
 PAUSE_IMAGE = "podium.local/pause:1"
 _NEEDED = {"containerd": "containerd", "runc": "runc", "ctr": "containerd"}  # program: package
 
 _CONFIG = """\
 version = 2
-root = "{root}/root"
+root = "{images}"
 state = "{root}/state"
 disabled_plugins = [
   "io.containerd.snapshotter.v1.aufs", "io.containerd.snapshotter.v1.btrfs",
@@ -33,7 +39,7 @@ disabled_plugins = [
 ]
 
 [grpc]
-  address = "{socket}"
+  address = "{address}"
 
 [plugins."io.containerd.internal.v1.opt"]
   path = "{root}/opt"
@@ -75,14 +81,14 @@ def socket_path(cgroup_root: str) -> str:
 def main(arguments: list[str] | None = None) -> NoReturn:
     given = sys.argv[1:] if arguments is None else arguments
     options = dict(zip(given[::2], given[1::2], strict=False))
-    if set(options) != {"--root", "--cgroup-root"}:
-        sys.exit("usage: python -m kubelet.containerd.daemon --root DIRECTORY --cgroup-root CGROUP")
-    root, cgroup_root = options["--root"], options["--cgroup-root"]
+    if set(options) != {"--root", "--images", "--cgroup-root"}:
+        sys.exit(f"usage: python -m {__spec__.name} --root DIR --images DIR --cgroup-root CGROUP")
+    root, images, cgroup_root = (options[f"--{name}"] for name in ("root", "images", "cgroup-root"))
     try:
         check_programs()
     except HostUnsupported as failure:
         sys.exit(str(failure))
-    config = write_configuration(root, cgroup_root)
+    config = write_configuration(root, images, cgroup_root)
     cgroup_trees.enter(cgroup_root)
     if fd := os.environ.pop("PODIUM_READY_FD", ""):
         os.write(int(fd), b"ready\n")
@@ -99,14 +105,42 @@ def check_programs() -> None:
             )
 
 
-def write_configuration(root: str, cgroup_root: str) -> str:
+def command(root: str, images: str, cgroup_root: str) -> list[str]:
+    """What the supervisor runs."""
+    module = [sys.executable, "-P", "-m", "kubelet.containerd.daemon"]
+    return [*module, "--root", root, "--images", images, "--cgroup-root", cgroup_root]
+
+
+@contextlib.contextmanager
+def running(root: str, images: str, cgroup_root: str) -> Iterator[None]:
+    """For the clean-up after the component has ended: a containerd, if none answers. What starts
+    here `erase` ends."""
+    with socket.socket(socket.AF_UNIX) as probe:
+        try:
+            probe.connect(socket_path(cgroup_root))
+        except OSError:
+            subprocess.Popen(command(root, images, cgroup_root), stdin=subprocess.DEVNULL)
+    yield
+
+
+def erase(root: str, cgroup_root: str) -> None:
+    """Kill containerd, its shims and whatever they run, and remove all but the images."""
+    remove_everything(root, cgroup_root)
+    cgroup_trees.remove_everywhere(cgroup_root)
+    shutil.rmtree(os.path.dirname(socket_path(cgroup_root)), ignore_errors=True)
+    with contextlib.suppress(OSError):  # another cluster's socket is still in it
+        os.rmdir(os.path.dirname(os.path.dirname(socket_path(cgroup_root))))
+
+
+def write_configuration(root: str, images: str, cgroup_root: str) -> str:
     """Everything that containerd reads; the path of its configuration."""
-    socket = socket_path(cgroup_root)
-    for directory in (os.path.dirname(socket), f"{root}/cni", f"{root}/certs.d"):
+    address = socket_path(cgroup_root)
+    for directory in (os.path.dirname(address), images, f"{root}/cni", f"{root}/certs.d"):
         os.makedirs(directory, mode=0o700, exist_ok=True)
     text = _CONFIG.format(
         root=root,
-        socket=socket,
+        images=images,
+        address=address,
         pause_image=PAUSE_IMAGE,
         restrict_oom=_toml(not _may_lower_oom_score()),
         no_apparmor=_toml(not os.path.exists("/sys/kernel/security/apparmor")),

@@ -79,13 +79,14 @@ class ContainerdRuntime:
         self._making: dict[str, threading.Lock] = {}
         self._events = EventFeed()
         self._is_closed = False
-        self._await_containerd()
+        self.version = self._await_containerd()
         images.ensure_pause(self._connection)
         self._is_following = threading.Event()
         threading.Thread(target=self._follow_forever, name="containerd-events", daemon=True).start()
         self._is_following.wait(START_TIMEOUT_S)
 
-    def _await_containerd(self) -> None:
+    def _await_containerd(self) -> str:
+        """Its name and version."""
         deadline = time.monotonic() + START_TIMEOUT_S
         while True:
             try:
@@ -95,8 +96,7 @@ class ContainerdRuntime:
                     raise
                 time.sleep(_RETRY_S)
             else:
-                log.info("%s %s", answer.runtime_name, answer.runtime_version)
-                return
+                return f"{answer.runtime_name}://{answer.runtime_version}"
 
     # ---- sandboxes ----
 

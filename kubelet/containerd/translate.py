@@ -185,6 +185,7 @@ def container_status(answer: Any, sandbox_id: str) -> ContainerStatus:
         message=message if state == "exited" else "",
         log_path=found.log_path,
         labels=json.loads(found.annotations.get(LABELS) or "{}"),
+        engine="containerd",
     )
 
 

@@ -187,6 +187,8 @@ class ShimExecSession:
 class PodiumRuntime:
     """The engine behind `kubelet.runtime.protocol.Runtime`. Thread-safe."""
 
+    version = "podium://0.1.0"
+
     def __init__(self, root: str, cgroup_root: str) -> None:
         self.layout = Layout(root)
         self.cgroups = Cgroups.detect(cgroup_root)

@@ -169,6 +169,7 @@ class ContainerStatus:
     message: str
     log_path: str
     labels: dict[str, str]
+    engine: str = "podium"  # in front of the id where Kubernetes shows it: "podium://…"
 
 
 @dataclass(frozen=True)
@@ -257,6 +258,8 @@ class ExecSession(Protocol):
 class Runtime(Protocol):
     """Every call may be repeated: making what exists returns it, removing what is gone is fine.
     Failures are `kubelet.runtime.errors.RuntimeFailure` and its children."""
+
+    version: str  # as a Node shows it: "podium://0.1.0"
 
     def run_pod_sandbox(self, config: SandboxConfig) -> SandboxStatus: ...
     def stop_pod_sandbox(self, sandbox_id: str) -> None:

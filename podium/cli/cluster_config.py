@@ -24,6 +24,7 @@ class NodeConfig:
     pod_cidr: str
     bridge: str
     cgroup_root: str
+    runtime: str = "podium"  # the container engine: "podium" or "containerd"
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +52,7 @@ class ClusterConfig:
                     "podCIDR": node.pod_cidr,
                     "bridge": node.bridge,
                     "cgroupRoot": node.cgroup_root,
+                    "runtime": node.runtime,
                 }
                 for node in self.nodes
             ],
@@ -76,7 +78,13 @@ def read(data_dir: str | Path) -> ClusterConfig | None:
         raise ValueError(f"{path} is not valid JSON: {error}") from error
     try:
         nodes = tuple(
-            NodeConfig(node["name"], node["podCIDR"], node["bridge"], node["cgroupRoot"])
+            NodeConfig(
+                node["name"],
+                node["podCIDR"],
+                node["bridge"],
+                node["cgroupRoot"],
+                node.get("runtime", "podium"),  # clusters of 0.1 do not say
+            )
             for node in raw["nodes"]
         )
         return ClusterConfig(
@@ -117,6 +125,7 @@ def single_node(
     pod_cidr: str,
     node_name: str,
     database: str | None = None,
+    runtime: str = "podium",
 ) -> ClusterConfig:
     """A cluster of one node on this machine; without a database URL, SQLite in its directory."""
     name = f"podium-{cluster_id}"
@@ -126,7 +135,7 @@ def single_node(
         port=port,
         database=database or f"sqlite:///{Path(data_dir).absolute()}/podium.db",
         pod_cidr=pod_cidr,
-        nodes=(NodeConfig(node_name, node_subnet(pod_cidr, 0), name, name),),
+        nodes=(NodeConfig(node_name, node_subnet(pod_cidr, 0), name, name, runtime),),
     )
 
 

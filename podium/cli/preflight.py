@@ -7,10 +7,12 @@ there is one, the way out. Nothing is changed on the machine. Standard library o
 from __future__ import annotations
 
 import errno
+import importlib.util
 import ipaddress
 import os
 import re
 import secrets
+import shutil
 import socket
 import sys
 import zlib
@@ -22,6 +24,7 @@ from podium.cli.processes import port_owner
 
 CAP_NET_ADMIN, CAP_SYS_ADMIN = 12, 21  # man 7 capabilities; numbers from linux/capability.h
 NAMESPACES = ("cgroup", "ipc", "mnt", "net", "pid", "uts")
+CONTAINERD_PROGRAMS = {"containerd": "containerd", "ctr": "containerd", "runc": "runc"}
 CONTROLLERS = ("cpu", "memory", "pids")
 OLDEST_KERNEL = (5, 4)
 
@@ -52,6 +55,26 @@ def check_kernel() -> None:
     _check_cgroups(Path("/proc/self/mountinfo").read_text())
     if not Path("/proc/sys/net/ipv4/ip_forward").exists():
         raise Unfit("this kernel has no IPv4")
+
+
+def check_containerd() -> None:
+    """What `--runtime containerd` needs beside the kernel."""
+    for program, package in CONTAINERD_PROGRAMS.items():
+        if shutil.which(program) is None:
+            raise Unfit(f"--runtime containerd needs {program}: apt-get install {package}")
+    missing = [name for name in ("grpc", "google.protobuf") if not _has_module(name)]
+    if missing:
+        raise Unfit(
+            f"--runtime containerd needs Python's {' and '.join(missing)}: "
+            f"{Path(sys.executable).parent}/pip install grpcio protobuf"
+        )
+
+
+def _has_module(name: str) -> bool:
+    try:
+        return importlib.util.find_spec(name) is not None
+    except ModuleNotFoundError:  # its parent is not there
+        return False
 
 
 def _check_version() -> None:

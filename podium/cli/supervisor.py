@@ -65,17 +65,20 @@ def component_commands(
     }
     for index, node in enumerate(config.nodes):
         suffix = f"-{node.name}" if index else ""
-        root = data_dir / "nodes" / node.name / "runtime"
-        commands[f"launcher{suffix}"] = [
-            *python,
-            "kubelet.runtime.launcher",
-            "--root",
-            str(root),
-            "--cgroup-root",
-            node.cgroup_root,
-        ]
+        commands |= _engine_command(node, data_dir / "nodes" / node.name, python, suffix)
         commands[f"kubelet{suffix}"] = [*python, "kubelet", *at, "--node", node.name]
     return commands
+
+
+def _engine_command(
+    node: cluster_config.NodeConfig, node_dir: Path, python: list[str], suffix: str
+) -> dict[str, list[str]]:
+    """What makes the containers of a node."""
+    options = ["--root", f"{node_dir}/runtime", "--cgroup-root", node.cgroup_root]
+    if node.runtime == "containerd":
+        daemon = [*python, "kubelet.containerd.daemon", "--images", f"{node_dir}/containerd"]
+        return {f"containerd{suffix}": [*daemon, *options]}
+    return {f"launcher{suffix}": [*python, "kubelet.runtime.launcher", *options]}
 
 
 def component_environment() -> dict[str, str]:

@@ -24,6 +24,7 @@ from podium.cli.progress import Progress
 from podium.cli.supervisor import PROGRESS_FD_VARIABLE, component_environment
 
 START_TIMEOUT_S = 120.0  # emulated machines are thirty times slower than this one
+RUNTIMES = ("podium", "containerd")
 CHECK_PKI_EVERY_S = 24 * 3600.0
 
 
@@ -46,6 +47,7 @@ class Wishes:
     node_name: str | None = None
     pod_cidr: str | None = None
     kubelet_config: Path | None = None
+    runtime: str | None = None
 
 
 @click.command()
@@ -61,6 +63,7 @@ class Wishes:
     metavar="FILE",
     help="A KubeletConfiguration: thresholds, reserved resources, … (kept for the next start).",
 )
+@click.option("--runtime", type=click.Choice(RUNTIMES), help="What makes containers (podium).")
 @click.option("--first-lesson", is_flag=True, help="Run manifests/01-… and show what to do next.")
 @cluster_options
 def command(data_dir: Path, detach: bool, first_lesson: bool, **wishes: Any) -> None:
@@ -112,6 +115,8 @@ def _settle(data_dir: Path, wishes: Wishes) -> cluster_config.ClusterConfig:
     if wishes.kubelet_config:
         _check_kubelet_config(wishes.kubelet_config)
     config = _adjusted(found, wishes) if found else _new_config(data_dir, wishes)
+    if any(node.runtime == "containerd" for node in config.nodes):
+        preflight.check_containerd()
     config = dataclasses.replace(config, port=preflight.check_port(config.host, config.port))
     cluster_config.write(data_dir, config)
     for node in config.nodes:
@@ -135,6 +140,7 @@ def _new_config(data_dir: Path, wishes: Wishes) -> cluster_config.ClusterConfig:
         pod_cidr=preflight.choose_pod_cidr(wishes.pod_cidr, data_dir),
         node_name=name,
         database=wishes.database,
+        runtime=wishes.runtime or RUNTIMES[0],
     )
 
 
@@ -149,6 +155,11 @@ def _adjusted(config: cluster_config.ClusterConfig, wishes: Wishes) -> cluster_c
         raise preflight.Unfit(
             f"this cluster's node is called {config.nodes[0].name} and cannot be renamed; "
             "podium down --purge makes room for a new one"
+        )
+    if wishes.runtime not in (None, *(node.runtime for node in config.nodes)):
+        raise preflight.Unfit(
+            f"this cluster's containers are made by {config.nodes[0].runtime}, and that cannot be "
+            "changed; podium down --purge makes room for a new one"
         )
     bridges = tuple(node.bridge for node in config.nodes)
     for node in config.nodes:

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import os
 import subprocess
-import sys
 from pathlib import Path
 
-from kubelet.containerd import cgroup_trees
+from kubelet.containerd import daemon
 from kubelet.containerd.daemon import socket_path
 from kubelet.containerd.runtime import ContainerdRuntime
 from kubelet.runtime import leftovers
@@ -24,10 +23,8 @@ class ContainerdEngine:
         self.runtime = ContainerdRuntime(self.root, cgroup_root)
 
     def start_daemon(self) -> subprocess.Popen[bytes]:
-        command = [sys.executable, "-m", "kubelet.containerd.daemon", "--root", self.root]
-        self.daemon = subprocess.Popen(
-            [*command, "--cgroup-root", self.cgroup_root], stdout=self._log, stderr=self._log
-        )
+        command = daemon.command(self.root, f"{self.root}-images", self.cgroup_root)
+        self.daemon = subprocess.Popen(command, stdout=self._log, stderr=self._log)
         return self.daemon
 
     def kill_daemon(self) -> None:
@@ -41,7 +38,6 @@ class ContainerdEngine:
         self.daemon.terminate()
         self.daemon.wait()
         self._log.close()
-        leftovers.remove_everything(self.root, self.cgroup_root)
-        cgroup_trees.remove_everywhere(self.cgroup_root)
+        daemon.erase(self.root, self.cgroup_root)
         assert leftovers.find_leftovers(self.root, self.cgroup_root) == []
         assert not os.path.exists(socket_path(self.cgroup_root))
