@@ -11,6 +11,8 @@ import threading
 from dataclasses import dataclass
 from typing import Any
 
+from kubelet.network import HostPort
+from kubelet.network_wishes import is_same_port, taken_ports
 from kubelet.resources import pod_request
 from podium.api import quantity
 
@@ -33,6 +35,7 @@ class Admission:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._requests: dict[str, dict[str, int]] = {}
+        self._ports: dict[str, list[HostPort]] = {}
         self._used = dict.fromkeys(RESOURCES, 0)
 
     def admit(self, pod: Object, node: Object) -> Rejection | None:
@@ -54,27 +57,42 @@ class Admission:
             if uid in self._requests:
                 return None
             wanted = _requests(pod)
+            if self._clashes(pod):
+                return Rejection(
+                    "NodePorts",
+                    "Pod was rejected: Predicate NodePorts failed: node(s) didn't have free ports "
+                    "for the requested pod ports",
+                )
             rejection = self._over(wanted, (node.get("status") or {}).get("allocatable") or {})
             if rejection is None:
-                self._count(uid, wanted)
+                self._count(pod, wanted)
             return rejection
 
     def count(self, pod: Object) -> None:
         """A Pod that runs already: it was admitted by a life before this one."""
         with self._lock:
             if pod["metadata"]["uid"] not in self._requests:
-                self._count(pod["metadata"]["uid"], _requests(pod))
+                self._count(pod, _requests(pod))
 
     def release(self, uid: str) -> None:
         """It has ended. Safe to repeat."""
         with self._lock:
+            self._ports.pop(uid, None)
             for name, amount in self._requests.pop(uid, {}).items():
                 self._used[name] -= amount
 
-    def _count(self, uid: str, wanted: dict[str, int]) -> None:
+    def _count(self, pod: Object, wanted: dict[str, int]) -> None:
+        uid = pod["metadata"]["uid"]
         self._requests[uid] = wanted
+        if ports := taken_ports(pod):
+            self._ports[uid] = ports
         for name, amount in wanted.items():
             self._used[name] += amount
+
+    def _clashes(self, pod: Object) -> bool:
+        """Whether a port of the node that it wants is somebody else's."""
+        taken = [port for ports in self._ports.values() for port in ports]
+        return any(is_same_port(one, other) for one in taken_ports(pod) for other in taken)
 
     def _over(self, wanted: dict[str, int], allocatable: Object) -> Rejection | None:
         for name in RESOURCES:

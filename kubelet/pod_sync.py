@@ -27,7 +27,8 @@ from kubelet.environment import Surroundings, host_ip
 from kubelet.hooks import Hooks
 from kubelet.image_puller import ImageNotReady, ImagePuller
 from kubelet.log_follower import Exits
-from kubelet.network import NetworkError, PodNetwork
+from kubelet.network import Bandwidth, NetworkError, PodNetwork
+from kubelet.network_wishes import bandwidth, host_ports
 from kubelet.object_watch import ObjectWatch
 from kubelet.pod_end import ORPHAN_GRACE_S, PodEnd
 from kubelet.pod_files import hostname
@@ -73,6 +74,7 @@ class Memory:
     told: set[str] = field(default_factory=set)  # what events have said already
     shim_pid: int = 0  # of the sandbox that has `ip`
     ip: str = ""
+    bandwidth: Bandwidth | None = None  # as it was put last; None: not known
 
 
 @dataclass
@@ -271,13 +273,30 @@ class PodSync:
                 self._drop_lost_sandbox(look)
             config = _sandbox_config(look.pod, self._settings, self._user_ranges)
             look.sandbox = self._runtime.run_pod_sandbox(config)
+            memory.bandwidth = Bandwidth()  # its interface will be a new one
         assert look.sandbox is not None
         if has_host_network:
             return host_ip(self._node())
         if memory.shim_pid != look.sandbox.shim_pid:
             memory.ip = self._network.attach(look.uid, look.sandbox.netns_path).ip
+            self._network.publish(look.uid, host_ports(look.pod))
+            self._limit(look, bandwidth(look.pod))
             memory.shim_pid = look.sandbox.shim_pid
+        else:
+            self._limit_again(look)
         return memory.ip
+
+    def _limit(self, look: Look, wanted: Bandwidth) -> None:
+        if look.memory.bandwidth != wanted:
+            self._network.limit(look.uid, wanted)
+            look.memory.bandwidth = wanted
+
+    def _limit_again(self, look: Look) -> None:
+        """The annotation may have changed; a bad one leaves a running Pod as it is."""
+        try:
+            self._limit(look, bandwidth(look.pod))
+        except NetworkError as failure:
+            self._tell_once(look, "NotSupported", str(failure))
 
     def _drop_lost_sandbox(self, look: Look) -> None:
         """Its containers have ended with it; the status remembers them."""
@@ -424,6 +443,8 @@ class PodSync:
         )
 
     def _write(self, look: Look, status: Object) -> None:
+        if pod_status.is_terminal(status):  # before the scheduler hears that its place is free
+            self._admission.release(look.uid)
         look.status = self._writer.write(look.pod, status)
 
     # ---- the end ----
@@ -458,6 +479,7 @@ class PodSync:
             self._write_observed(look, is_ended=True)
         self._end.clean_up(look.uid)
         self._end.remove_logs(look.uid)
+        self._admission.release(look.uid)
         self._end.delete(look.pod)
 
     def _free(self, look: Look) -> None:

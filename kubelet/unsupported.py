@@ -4,7 +4,7 @@ Room kubelet; called by pod_sync.py. Three kinds of fields:
 - run: everything not named here;
 - refused: the Pod would not be what it says (another isolation, missing data), so it waits as
   Pending, with an event that names the field, and starts once a newer kubelet can run it;
-- told: the Pod runs without it, with an event that says so (host ports).
+- told: the Pod runs without it, with an event that says so.
 Fields for the scheduler and the controllers (affinity, tolerations, topologySpreadConstraints,
 priorityClassName, schedulerName, schedulingGates, preemptionPolicy, readinessGates) are not the
 kubelet's; enableServiceLinks has no Services to link, and autoMountServiceAccountToken no token.
@@ -79,6 +79,8 @@ def warnings(pod: Object) -> list[str]:
     """One line for each field without which the Pod runs all the same."""
     found = []
     for where, container in containers_of(pod):
-        if any(port.get("hostPort") for port in container.get("ports") or ()):
-            found.append(f"{where}.ports: hostPort is not acted on in this version")
+        for number, port in enumerate(container.get("ports") or ()):
+            if port.get("hostPort") and ":" in (port.get("hostIP") or ""):
+                field = f"{where}.ports[{number}].hostIP"
+                found.append(f"{field}: Pods have no IPv6 address here; nothing listens there")
     return found

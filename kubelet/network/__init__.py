@@ -5,11 +5,15 @@ own plus one symbolic link an address, so that an address is never given twice, 
 """
 
 from kubelet.network.addresses import AddressPool, PodAddress
+from kubelet.network.bandwidth import Bandwidth
 from kubelet.network.errors import NetworkError, NoAddressLeft, SubnetClash
+from kubelet.network.host_ports import HostPort
 from kubelet.network.pod_network import PodNetwork
 
 __all__ = [
     "AddressPool",
+    "Bandwidth",
+    "HostPort",
     "NetworkError",
     "NoAddressLeft",
     "PodAddress",

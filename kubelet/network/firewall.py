@@ -9,6 +9,23 @@ about who he is. Room kubelet/network. The same by hand:
     nft add rule ip podium-ID prerouting ip saddr SUBNET iifname != BRIDGE iifname != lo \
         counter drop
 
+What comes to a hostPort goes to its Pod (host_ports.py keeps the rules of the chain hostports):
+
+    nft add chain ip podium-ID hostports
+    nft add rule ip podium-ID hostports fib daddr type local tcp dport 8080 dnat to 10.244.0.5:80
+    nft add chain ip podium-ID dnat-in '{ type nat hook prerouting priority dstnat; }'
+    nft add rule ip podium-ID dnat-in jump hostports
+    nft add chain ip podium-ID dnat-out '{ type nat hook output priority -100; }'
+    nft add rule ip podium-ID dnat-out jump hostports
+
+From the node's own 127.0.0.1 it leaves with the bridge's address, and so does what a Pod sends to
+another by way of the node: else the answer would take the short way and not be recognised. For the
+former the bridge has route_localnet, and so that no Pod can use that, the last rule.
+
+    nft add rule ip podium-ID postrouting ip saddr 127.0.0.0/8 oifname BRIDGE masquerade
+    nft add rule ip podium-ID postrouting ct status dnat ip saddr SUBNET oifname BRIDGE masquerade
+    nft add rule ip podium-ID prerouting iifname BRIDGE ip daddr 127.0.0.0/8 counter drop
+
 Where the kernel has no nf_tables, Pods reach this node and each other, and a warning says so.
 """
 
@@ -17,15 +34,24 @@ from __future__ import annotations
 import errno
 import ipaddress
 import logging
+from collections.abc import Iterable
 
 from kubelet.network import nftables as nft
+from kubelet.network.host_ports import ANY, PROTOCOLS, Published
+from kubelet.network.netlink import Request
 
 log = logging.getLogger("pod-network")
 
 _UNSUPPORTED = (errno.EOPNOTSUPP, errno.EPROTONOSUPPORT, errno.EINVAL, errno.ENOENT)
 
 
-def put_firewall(table: str, bridge: str, subnet: ipaddress.IPv4Network) -> bool:
+_LOOPBACK = ipaddress.IPv4Network("127.0.0.0/8")
+_HOST_PORTS = "hostports"
+
+
+def put_firewall(
+    table: str, bridge: str, subnet: ipaddress.IPv4Network, ports: Iterable[Published]
+) -> bool:
     """Replaces what an earlier life left, in one step; False where the kernel cannot."""
     batch = [
         nft.add_table(table),
@@ -37,6 +63,15 @@ def put_firewall(table: str, bridge: str, subnet: ipaddress.IPv4Network) -> bool
         nft.add_rule(
             table, "postrouting", "what leaves the Pods' subnet leaves as the node",
             nft.from_subnet(subnet), nft.not_going_out_by(bridge), nft.masquerade(),
+        ),
+        nft.add_rule(
+            table, "postrouting", "the node's loopback is nobody's address outside of it",
+            nft.from_subnet(_LOOPBACK), nft.going_out_by(bridge), nft.masquerade(),
+        ),
+        nft.add_rule(
+            table, "postrouting", "answers between Pods come back by the node",
+            nft.was_sent_elsewhere(), nft.from_subnet(subnet), nft.going_out_by(bridge),
+            nft.masquerade(),
         ),
         nft.add_chain(
             table, "prerouting", kind="filter", hook=nft.PREROUTING, priority=nft.PRIORITY_RAW
@@ -50,6 +85,14 @@ def put_firewall(table: str, bridge: str, subnet: ipaddress.IPv4Network) -> bool
             nft.from_subnet(subnet), nft.not_coming_in_by(bridge), nft.not_coming_in_by("lo"),
             nft.count(), nft.drop(),
         ),
+        nft.add_rule(
+            table, "prerouting", "the node's loopback is not for Pods",
+            nft.coming_in_by(bridge), nft.to_subnet(_LOOPBACK), nft.count(), nft.drop(),
+        ),
+        nft.add_plain_chain(table, _HOST_PORTS),
+        *_to_host_ports(table, "dnat-in", nft.PREROUTING),
+        *_to_host_ports(table, "dnat-out", nft.OUTPUT),
+        *_host_port_rules(table, ports),
     ]  # fmt: skip
     try:
         nft.apply_batch(batch)
@@ -59,6 +102,37 @@ def put_firewall(table: str, bridge: str, subnet: ipaddress.IPv4Network) -> bool
         log.warning("no masquerade (%s): Pods reach this node and each other only", failure)
         return False
     return True
+
+
+def _to_host_ports(table: str, chain: str, hook: int) -> list[Request]:
+    priority = nft.PRIORITY_DESTINATION_NAT
+    return [
+        nft.add_chain(table, chain, kind="nat", hook=hook, priority=priority),
+        nft.add_rule(table, chain, "what is for a hostPort", nft.jump(_HOST_PORTS)),
+    ]
+
+
+def put_host_ports(table: str, ports: Iterable[Published]) -> None:
+    """These and no others, in one step. Raises OSError."""
+    nft.apply_batch([nft.empty_chain(table, _HOST_PORTS), *_host_port_rules(table, ports)])
+
+
+def _host_port_rules(table: str, ports: Iterable[Published]) -> list[Request]:
+    """Those for one address before those for all."""
+    ordered = sorted(ports, key=lambda one: (one.host_ip in ANY, one.host_ip, one.host_port))
+    return [
+        nft.add_rule(
+            table, _HOST_PORTS, one.owner,
+            nft.to_this_machine() if one.host_ip in ANY else nft.to_subnet(_only(one.host_ip)),
+            nft.to_port(PROTOCOLS[one.protocol], one.host_port),
+            nft.send_to(one.pod_ip, one.container_port),
+        )
+        for one in ordered
+    ]  # fmt: skip
+
+
+def _only(ip: str) -> ipaddress.IPv4Network:
+    return ipaddress.IPv4Network(f"{ip}/32")
 
 
 def remove_firewall(table: str) -> None:

@@ -173,6 +173,22 @@ def add_veth(
     return Request(_NEWLINK, REQUEST | CREATE | EXCL, body, f"add interface {name}")
 
 
+def add_ifb(name: str, mtu: int) -> Request:
+    """Up at once: what is redirected to it comes out again where it came in."""
+    body = (
+        _LINK.pack(0, 0, 0, _UP, _UP)
+        + text(_IFNAME, name)
+        + u32(_MTU, mtu)
+        + nested(_LINKINFO, text(_INFO_KIND, "ifb"))
+    )
+    return Request(_NEWLINK, REQUEST | CREATE | EXCL, body, f"add interface {name}")
+
+
+def label(name: str, alias: str) -> Request:
+    body = _LINK.pack(0, 0, 0, 0, 0) + text(_IFNAME, name) + attribute(_IFALIAS, alias.encode())
+    return Request(_NEWLINK, REQUEST, body, f"label interface {name}")
+
+
 def label_port(name: str, alias: str) -> Request:
     """The alias (`ip link` shows it), and hairpin: a Pod that speaks to a Service whose endpoint it
     is itself gets its packets back through the port they came from."""

@@ -16,23 +16,29 @@ from kubelet.network.netlink import CREATE, REQUEST, Netlink, Request, attribute
 
 _NETLINK_NETFILTER = 12
 _SUBSYSTEM = 10  # NFNL_SUBSYS_NFTABLES
-_NEWTABLE, _DELTABLE, _NEWCHAIN, _NEWRULE = (_SUBSYSTEM << 8 | kind for kind in (0, 2, 3, 6))
+_NEWTABLE, _DELTABLE, _NEWCHAIN, _NEWRULE, _DELRULE = (
+    _SUBSYSTEM << 8 | kind for kind in (0, 2, 3, 6, 8)
+)
 _BATCH_BEGIN, _BATCH_END = 16, 17
 _APPEND = 0x800
 
 # Registers, payload bases, meta keys, comparisons, verdicts
-_REGISTER, _VERDICT_REGISTER = 1, 0
-_NETWORK_HEADER = 1
-_SOURCE_OFFSET = 12  # of an IPv4 header's saddr
-_INPUT_NAME, _OUTPUT_NAME = 6, 7
+_REGISTER, _SECOND_REGISTER, _VERDICT_REGISTER = 1, 2, 0
+_NETWORK_HEADER, _TRANSPORT_HEADER = 1, 2
+_SOURCE_OFFSET, _DESTINATION_OFFSET = 12, 16  # of an IPv4 header's saddr and daddr
+_PORT_OFFSET = 2  # of the destination, in the headers of TCP, UDP and SCTP
+_INPUT_NAME, _OUTPUT_NAME, _PROTOCOL = 6, 7, 16
 _EQUAL, _NOT_EQUAL = 0, 1
-_DROP = 0
+_DROP, _JUMP = 0, -3
+_FIB_ADDRESS_TYPE, _FIB_OF_DESTINATION, _LOCAL = 3, 2, 2
+_CT_STATUS, _WAS_DNATED = 2, 1 << 5
+_DESTINATION_NAT = 1
 _NAME_BYTES = 16
 _COMMENT = 0  # what nft(8) keeps in a rule's user data
 
 # Where a chain stands: hook, priority
-PREROUTING, POSTROUTING = 0, 4
-PRIORITY_RAW, PRIORITY_SOURCE_NAT = -300, 100
+PREROUTING, OUTPUT, POSTROUTING = 0, 3, 4
+PRIORITY_RAW, PRIORITY_DESTINATION_NAT, PRIORITY_SOURCE_NAT = -300, -100, 100
 
 Expressions = list[bytes]
 
@@ -73,28 +79,67 @@ def not_going_out_by(name: str) -> Expressions:
     return _interface(_OUTPUT_NAME, name, _NOT_EQUAL)
 
 
-def _source(subnet: ipaddress.IPv4Network, operator: int) -> Expressions:
-    load = _expression(
+def going_out_by(name: str) -> Expressions:
+    return _interface(_OUTPUT_NAME, name, _EQUAL)
+
+
+def _payload(header: int, offset: int, length: int) -> bytes:
+    return _expression(
         "payload",
-        _number(1, _REGISTER),
-        _number(2, _NETWORK_HEADER),
-        _number(3, _SOURCE_OFFSET),
-        _number(4, 4),
-    )
-    mask = _expression(
-        "bitwise",
-        _number(1, _REGISTER), _number(2, _REGISTER), _number(3, 4),
-        _data(4, subnet.netmask.packed), _data(5, bytes(4)),
+        _number(1, _REGISTER), _number(2, header), _number(3, offset), _number(4, length),
     )  # fmt: skip
-    return [load, mask, _compare(operator, subnet.network_address.packed)]
+
+
+def _masked(mask: bytes) -> bytes:
+    return _expression(
+        "bitwise",
+        _number(1, _REGISTER), _number(2, _REGISTER), _number(3, len(mask)),
+        _data(4, mask), _data(5, bytes(len(mask))),
+    )  # fmt: skip
+
+
+def _in_subnet(offset: int, subnet: ipaddress.IPv4Network, operator: int) -> Expressions:
+    load = _payload(_NETWORK_HEADER, offset, 4)
+    address = subnet.network_address.packed
+    return [load, _masked(subnet.netmask.packed), _compare(operator, address)]
 
 
 def from_subnet(subnet: ipaddress.IPv4Network) -> Expressions:
-    return _source(subnet, _EQUAL)
+    return _in_subnet(_SOURCE_OFFSET, subnet, _EQUAL)
 
 
 def not_from_subnet(subnet: ipaddress.IPv4Network) -> Expressions:
-    return _source(subnet, _NOT_EQUAL)
+    return _in_subnet(_SOURCE_OFFSET, subnet, _NOT_EQUAL)
+
+
+def to_subnet(subnet: ipaddress.IPv4Network) -> Expressions:
+    return _in_subnet(_DESTINATION_OFFSET, subnet, _EQUAL)
+
+
+def to_this_machine() -> Expressions:
+    """To any address of ours."""
+    load = _expression(
+        "fib",
+        _number(1, _REGISTER), _number(2, _FIB_ADDRESS_TYPE), _number(3, _FIB_OF_DESTINATION),
+    )  # fmt: skip
+    return [load, _compare(_EQUAL, struct.pack("=I", _LOCAL))]
+
+
+def to_port(protocol: int, port: int) -> Expressions:
+    """`protocol` by its number in IP: socket.IPPROTO_TCP."""
+    return [
+        _expression("meta", _number(1, _REGISTER), _number(2, _PROTOCOL)),
+        _compare(_EQUAL, bytes((protocol,))),
+        _payload(_TRANSPORT_HEADER, _PORT_OFFSET, 2),
+        _compare(_EQUAL, struct.pack("!H", port)),
+    ]
+
+
+def was_sent_elsewhere() -> Expressions:
+    """A connection whose destination a rule has changed."""
+    load = _expression("ct", _number(1, _REGISTER), _number(2, _CT_STATUS))
+    mask = struct.pack("=I", _WAS_DNATED)
+    return [load, _masked(mask), _compare(_NOT_EQUAL, bytes(4))]
 
 
 def count() -> Expressions:
@@ -105,8 +150,32 @@ def masquerade() -> Expressions:
     return [_expression("masq")]
 
 
+def send_to(ip: str, port: int) -> Expressions:
+    """Destination NAT."""
+    address, number = socket.inet_aton(ip), struct.pack("!H", port)
+    nat = _expression(
+        "nat",
+        _number(1, _DESTINATION_NAT), _number(2, socket.AF_INET),
+        _number(3, _REGISTER), _number(5, _SECOND_REGISTER),
+    )  # fmt: skip
+    return [
+        _expression("immediate", _number(1, _REGISTER), _data(2, address)),
+        _expression("immediate", _number(1, _SECOND_REGISTER), _data(2, number)),
+        nat,
+    ]
+
+
 def drop() -> Expressions:
-    verdict = nested(2, _number(1, _DROP))
+    return _verdict(_number(1, _DROP))
+
+
+def jump(chain: str) -> Expressions:
+    """Its rules, then back here."""
+    return _verdict(_number(1, _JUMP), text(2, chain))
+
+
+def _verdict(*attributes: bytes) -> Expressions:
+    verdict = nested(2, *attributes)
     return [_expression("immediate", _number(1, _VERDICT_REGISTER), nested(2, verdict))]
 
 
@@ -131,6 +200,18 @@ def add_chain(table: str, name: str, *, kind: str, hook: int, priority: int) -> 
     stands = nested(4, _number(1, hook), _number(2, priority))
     body = text(1, table) + text(3, name) + stands + _number(5, 1) + text(7, kind)
     return _request(_NEWCHAIN, CREATE, body, f"add nft chain {table} {name}")
+
+
+def add_plain_chain(table: str, name: str) -> Request:
+    """One that only a jump leads to."""
+    return _request(
+        _NEWCHAIN, CREATE, text(1, table) + text(3, name), f"add nft chain {table} {name}"
+    )
+
+
+def empty_chain(table: str, name: str) -> Request:
+    """Every rule of it goes."""
+    return _request(_DELRULE, 0, text(1, table) + text(2, name), f"empty nft chain {table} {name}")
 
 
 def add_rule(table: str, chain: str, comment: str, *parts: Expressions) -> Request:

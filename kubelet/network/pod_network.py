@@ -12,13 +12,16 @@ import logging
 import os
 import secrets
 import threading
+from collections.abc import Container
 from concurrent.futures import Future
 from pathlib import Path
 
 from kubelet.network import links
 from kubelet.network.addresses import AddressPool, PodAddress, mac_of
+from kubelet.network.bandwidth import Bandwidth, ifb_name, put_bandwidth
 from kubelet.network.errors import NetworkError, SubnetClash
-from kubelet.network.firewall import put_firewall, remove_firewall
+from kubelet.network.firewall import put_firewall, put_host_ports, remove_firewall
+from kubelet.network.host_ports import HostPort, HostPorts
 from kubelet.network.links import Link
 from kubelet.network.namespace import netlink_inside, open_foreign
 from kubelet.network.netlink import Netlink, Request
@@ -39,6 +42,8 @@ class PodNetwork:
         self._table = f"podium-{cluster_id}"
         self._pool = AddressPool(subnet, f"{state_dir}/addresses")
         self.subnet = self._pool.network
+        self._ports = HostPorts(f"{state_dir}/host-ports")
+        self._has_firewall = False
         self._locks = [threading.Lock() for _ in range(_LOCK_STRIPES)]
         self._bridge_lock = threading.Lock()
         self._mtu = _DEFAULT_MTU
@@ -61,7 +66,12 @@ class PodNetwork:
             self._mtu = _uplink_mtu(kernel, routes)
             self._put_bridge(kernel)
             _set_sysctl("net/ipv4/ip_forward", "1")
-            put_firewall(self._table, self.bridge, self.subnet)
+            with self._ports.changing() as ports:
+                self._has_firewall = put_firewall(
+                    self._table, self.bridge, self.subnet, ports.all()
+                )
+            if self._has_firewall:  # not before its rule keeps Pods from the node's loopback
+                _set_sysctl(f"net/ipv4/conf/{self.bridge}/route_localnet", "1")
 
     def _put_bridge(self, kernel: Netlink) -> None:
         gateway = self._pool.gateway
@@ -159,9 +169,38 @@ class PodNetwork:
                 except OSError as failure:
                     if failure.errno != errno.EEXIST or is_last:
                         raise
-                    self._sweep(name)  # of an earlier sandbox of this Pod, whose namespace is going
+                    self._sweep(uid)  # of an earlier sandbox of this Pod, whose namespace is going
                 else:
                     return
+
+    def limit(self, pod_uid: str, bandwidth: Bandwidth) -> None:
+        """Have it receive and send no faster than that. Safe to repeat and to change at any time;
+        raises NetworkError."""
+        with self._lock_of(pod_uid), Netlink.open() as kernel:
+            try:
+                put_bandwidth(kernel, pod_uid, interface_name(pod_uid), bandwidth)
+            except OSError as failure:
+                raise NetworkError(f"cannot limit {pod_uid}: {failure}") from failure
+
+    def publish(self, pod_uid: str, ports: tuple[HostPort, ...]) -> None:
+        """Have the node's ports lead to that Pod, which is attached, and no others. Safe to repeat;
+        raises NetworkError."""
+        ip = self._pool.get(pod_uid)
+        assert ip is not None, f"{pod_uid} is not attached"
+        with self._ports.changing() as kept:
+            if not kept.put(pod_uid, ip, ports):
+                return
+            if not self._has_firewall:
+                raise NetworkError("the kernel has no nf_tables, without which no hostPort works")
+            try:
+                put_host_ports(self._table, kept.all())
+            except OSError as failure:
+                raise NetworkError(f"cannot publish ports of {pod_uid}: {failure}") from failure
+
+    def _withdraw(self, uid: str) -> None:
+        with self._ports.changing() as kept:
+            if kept.drop(uid) and self._has_firewall:
+                put_host_ports(self._table, kept.all())
 
     def detach(self, pod_uid: str) -> None:
         """Remove the pair and free the address. Safe to repeat."""
@@ -171,7 +210,8 @@ class PodNetwork:
     def _detach(self, uid: str) -> None:
         self._complete.pop(uid, None)
         if self._pool.get(uid) is not None:  # nothing was ever made for whom no address was taken
-            self._sweep(interface_name(uid))
+            self._withdraw(uid)
+            self._sweep(uid)
             self._pool.release(uid)
 
     def attached(self) -> dict[str, PodAddress]:
@@ -188,17 +228,17 @@ class PodNetwork:
 
     # ---- the end ----
 
-    def _sweep(self, name: str) -> None:
-        """Delete an interface. The kernel takes 15 ms for one and 23 ms for twenty, so those that
+    def _sweep(self, uid: str) -> None:
+        """Delete its interfaces. The kernel takes 15 ms for one and 23 ms for twenty, so those that
         are to go while it is busy go together, deleted by whichever thread comes first."""
         done: Future[None] = Future()
         with self._doomed_lock:
-            self._doomed.append((name, done))
+            self._doomed += [(name, done) for name in (interface_name(uid), ifb_name(uid))]
         with self._sweep_lock:
             with self._doomed_lock:
                 doomed, self._doomed = self._doomed, []
             if doomed:
-                _settle([future for _, future in doomed], [name for name, _ in doomed])
+                _settle({future for _, future in doomed}, [name for name, _ in doomed])
         done.result()
 
     def remove(self) -> None:
@@ -210,11 +250,15 @@ class PodNetwork:
             everything = links.all_links(kernel)
         index = found.index if found is not None and found.kind == "bridge" else -1
         names = [
-            link.name for link in everything if link.master == index or _is_pod_end(link, ours)
+            link.name
+            for link in everything
+            if link.master == index or _is_pod_end(link, ours) or _is_ifb(link, owners)
         ]
         _delete_links([*names, self.bridge] if index > 0 else names)
         for uid in owners:
             self._pool.release(uid)
+        with self._ports.changing() as kept:
+            kept.clear()
         self._complete.clear()
         remove_firewall(self._table)
 
@@ -229,7 +273,11 @@ def _is_pod_end(link: Link, ours: dict[str, str]) -> bool:
     return link.kind == "veth" and link.name in ours and link.alias == ours[link.name]
 
 
-def _settle(waiting: list[Future[None]], names: list[str]) -> None:
+def _is_ifb(link: Link, owners: Container[str]) -> bool:
+    return link.kind == "ifb" and link.alias in owners and link.name == ifb_name(link.alias)
+
+
+def _settle(waiting: set[Future[None]], names: list[str]) -> None:
     try:
         _delete_links(names)
     except OSError as failure:

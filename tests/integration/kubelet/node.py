@@ -20,7 +20,7 @@ from kubelet.images import ImageStore
 from kubelet.images.pull import Pulls
 from kubelet.images.registry.hosts import Registries
 from kubelet.log_follower import Exits
-from kubelet.network import PodAddress
+from kubelet.network import Bandwidth, HostPort, PodAddress
 from kubelet.node_status import NodeReporter
 from kubelet.object_watch import ObjectWatch
 from kubelet.pod_sync import PodSync
@@ -55,6 +55,12 @@ class FakeNetwork:
                 f"10.244.0.{self._next}", 24, "10.244.0.1", "pod0", "0a:00:00:00:00:01"
             )
         return self._addresses[uid]
+
+    def publish(self, uid: str, ports: tuple[HostPort, ...]) -> None:
+        pass
+
+    def limit(self, uid: str, bandwidth: Bandwidth) -> None:
+        pass
 
     def detach(self, uid: str) -> None:
         self._addresses.pop(uid, None)

@@ -307,7 +307,7 @@ def test_making_the_bridge_again_leaves_one_of_everything(network: PodNetwork) -
     network.ensure_bridge()
     assert nft_tables() == {"podium-a1b2c3"}
     with NFTables(nfgen_family=2) as nft:
-        assert len(list(nft.get_rules())) == 3
+        assert len(list(nft.get_rules())) == 8
 
 
 def test_pods_do_not_send_more_than_the_way_out_can_carry(
