@@ -244,7 +244,7 @@ def _refusal(answer: http.client.HTTPResponse, body: bytes) -> Reply:
     if "json" in (answer.getheader("Content-Type") or ""):
         return Reply(answer.status, body)
     text = body.decode(errors="replace").strip() or answer.reason
-    reasons = {400: "BadRequest", 403: "Forbidden", 404: "NotFound"}
+    reasons = {400: "BadRequest", 403: "Forbidden", 404: "NotFound", 409: "Conflict"}
     raise ApiError(status.status(answer.status, reasons.get(answer.status, "InternalError"), text))
 
 

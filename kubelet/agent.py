@@ -16,7 +16,9 @@ from typing import Any
 from kubelet import configuration, engine
 from kubelet.configuration import KubeletConfiguration
 from kubelet.container_config import ContainerConfigs
+from kubelet.image_keeper import COLLECT_EVERY_S, ImageKeeper
 from kubelet.image_puller import ImagePuller
+from kubelet.image_requests import ImageRequests
 from kubelet.images import ImageStore
 from kubelet.images.pull import Pulls
 from kubelet.images.registry.hosts import Registries
@@ -79,14 +81,15 @@ class Kubelet:
             settings=self._settings,
             runtime_version=self._runtime.version,
         )
+        self._keeper = ImageKeeper(
+            self._images, self._runtime, self._recorder, self._settings,
+            pods=self._pods.list, node=self._reporter.node,
+        )  # fmt: skip
         self._objects = ObjectWatch(self._client, self._wake)
+        pulls = Pulls(self._images, Registries(data_dir), parallel=_parallel_pulls(self._settings))
+        secrets = PullSecrets(self._objects.get, data_dir / "config.json")
         self._puller = ImagePuller(
-            self._images,
-            Pulls(self._images, Registries(data_dir), parallel=_parallel_pulls(self._settings)),
-            PullSecrets(self._objects.get, data_dir / "config.json"),
-            self._recorder,
-            wake=self._wake,
-            came=self._report_node,
+            self._images, pulls, secrets, self._recorder, wake=self._wake, came=self._report_node
         )
         volumes = Volumes(node_dir, self._objects.get)
         self._storage = StorageKeeper(self._client, self._informers, volumes.storage, name)
@@ -104,8 +107,9 @@ class Kubelet:
         self._loop = ReconcileLoop("pod-sync", self._sync.reconcile, workers=WORKERS)
         self._node_loop = ReconcileLoop("node-status", self._reporter.reconcile)
         self._server = KubeletServer(host, pki, name, Rooms(
-            self._runtime, self._images, configs, self._exits, self._find_by_name,
-            self._pods.list, self._images_came,
+            self._runtime,
+            ImageRequests(self._images, self._keeper, pulls, secrets, self._images_came),
+            configs, self._exits, self._find_by_name, self._pods.list,
         ))  # fmt: skip
 
     # ---- what the parts ask of each other ----
@@ -121,10 +125,7 @@ class Kubelet:
         return self._pods.get(f"{namespace}/{name}")
 
     def _shown_images(self) -> list[Object]:
-        return [
-            {"names": [*image.repo_digests, *image.references], "sizeBytes": image.size_bytes}
-            for image in self._images.list()
-        ]
+        return self._keeper.shown()
 
     def _images_came(self) -> None:
         for uid in self._puller.waiting_pods():
@@ -233,6 +234,7 @@ class Kubelet:
             seconds=settings.container_log_monitor_interval_s,
         )
         clock.add_job(self._keep_house, "interval", seconds=HOUSEKEEPING_S)
+        clock.add_job(self._keeper.collect, "interval", seconds=COLLECT_EVERY_S)
         clock.start()
         return clock
 

@@ -13,6 +13,7 @@ from typing import Any
 
 from kubelet import resources, security
 from kubelet.environment import ConfigMissing, Surroundings, environment, expand
+from kubelet.image_keeper import IMAGE_LABEL
 from kubelet.image_puller import Pulled
 from kubelet.pod_files import etc_mounts, hostname, termination_mount
 from kubelet.runtime.capabilities import NAMES as CAPABILITIES
@@ -86,7 +87,11 @@ class ContainerConfigs:
             resources=resources.container_resources(container),
             oom_score_adj=resources.oom_score_adj(pod, container, self._memory_bytes),
             stop_signal=_signal_number(image.stop_signal),
-            labels={"grace": str(grace_s(pod)), USER_LABEL: user_label(user.uid, user.gid, groups)},
+            labels={
+                "grace": str(grace_s(pod)),
+                IMAGE_LABEL: image.id,
+                USER_LABEL: user_label(user.uid, user.gid, groups),
+            },
         )
 
     # ---- logs ----

@@ -174,6 +174,7 @@ class ImagePuller:
 
     def _found(self, wanted: _Wanted, image: Image) -> Image:
         """It is here; perhaps because the pull that we wait for has brought it."""
+        self._images.touch(image.id, self._now())
         with self._lock:
             self._state.failures.pop(wanted.key, None)
             pull = self._state.pulls.pop((*wanted.key, wanted.field_path), None)

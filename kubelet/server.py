@@ -23,7 +23,9 @@ from urllib.parse import parse_qs, unquote, urlsplit
 from kubelet import log_reader
 from kubelet.container_config import ContainerConfigs
 from kubelet.http_body import RequestBody
-from kubelet.images import Image, ImageError, ImageNotFound, ImageStore
+from kubelet.image_keeper import ImageInUse
+from kubelet.image_requests import ImageRequests
+from kubelet.images import ImageError, ImageNotFound
 from kubelet.log_follower import Exits, LogFollower
 from kubelet.network.namespace import tcp_inside
 from kubelet.pod_plan import container_statuses, newest
@@ -47,16 +49,14 @@ class Refused(Exception):
 
 
 class Rooms(NamedTuple):
-    """What the pages are made of. `find(namespace, name)` gives a Pod of this node; `loaded()` is
-    called when images have come."""
+    """What the pages are made of. `find(namespace, name)` gives a Pod of this node."""
 
     runtime: Runtime
-    images: ImageStore
+    images: ImageRequests
     configs: ContainerConfigs
     exits: Exits
     find: Callable[[str, str], Object | None]
     pods: Callable[[], list[Object]]
-    loaded: Callable[[], None]
 
 
 class KubeletServer:
@@ -143,6 +143,8 @@ class _Handler(BaseHTTPRequestHandler):
             self._refuse(refused.code, str(refused))
         except ImageNotFound as failure:
             self._refuse(HTTPStatus.NOT_FOUND, str(failure))
+        except ImageInUse as failure:
+            self._refuse(HTTPStatus.CONFLICT, str(failure))
         except (RuntimeFailure, ImageError, ValueError) as failure:
             self._refuse(HTTPStatus.BAD_REQUEST, str(failure))
         except OSError as failure:
@@ -178,12 +180,14 @@ class _Handler(BaseHTTPRequestHandler):
             case ("GET" | "POST", ["portForward", namespace, pod]):
                 self._port_forward(namespace, pod, query)
             case ("GET", ["images"]):
-                self._send_images(self.rooms.images.list())
+                self._send_json(self.rooms.images.images())
             case ("POST", ["images", "load"]):
-                self._load_images(last.get("name"))
+                body = RequestBody(self.rfile, self.headers)
+                self._send_json(self.rooms.images.load(body, last.get("name")))
+            case ("POST", ["images", "pull"]):
+                self._send_json(self.rooms.images.pull(RequestBody(self.rfile, self.headers)))
             case ("DELETE", ["images"]):
-                self.rooms.images.remove(last.get("reference", ""))
-                self._send_json({"removed": last.get("reference", "")})
+                self._send_json(self.rooms.images.remove(last.get("reference", "")))
             case _:
                 raise Refused(404, f"no such page: {url.path}")
 
@@ -268,18 +272,6 @@ class _Handler(BaseHTTPRequestHandler):
 
         forward.serve(self, f"{name}_{namespace}, uid {uid}", open_socket, query)
 
-    # ---- images ----
-
-    def _load_images(self, name: str | None) -> None:
-        body = RequestBody(self.rfile, self.headers)
-        loaded = self.rooms.images.load(body, name=name)  # type: ignore[arg-type]
-        body.drain()
-        self.rooms.loaded()
-        self._send_images(loaded)
-
-    def _send_images(self, images: list[Image]) -> None:
-        self._send_json({"images": [image_json(image) for image in images]})
-
     # ---- answers ----
 
     def _stream(self, pieces: Iterator[bytes]) -> None:
@@ -324,12 +316,3 @@ def _why_waiting(pod: Object, pod_name: str, name: str) -> str:
     if reason in ("ErrImagePull", "ImagePullBackOff"):
         return message + "trying and failing to pull image"
     return message + str(reason if not waiting.get("message") else waiting["message"])
-
-
-def image_json(image: Image) -> Object:
-    return {
-        "id": image.id,
-        "references": list(image.references),
-        "repoDigests": list(image.repo_digests),
-        "sizeBytes": image.size_bytes,
-    }

@@ -10,6 +10,7 @@ its config, as everywhere. A layer's name covers its content and that of all lay
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import hashlib
 import json
@@ -57,6 +58,20 @@ class Image:
     config: ImageConfig
 
 
+@dataclass(frozen=True)
+class Disk:
+    """That which the images lie on."""
+
+    capacity_bytes: int
+    available_bytes: int
+    inodes: int
+    inodes_free: int
+
+    @property
+    def used_percent(self) -> int:
+        return 100 - self.available_bytes * 100 // self.capacity_bytes
+
+
 class ImageStore:
     """The images below `root`."""
 
@@ -66,6 +81,7 @@ class ImageStore:
         self._lock = threading.RLock()  # the records; never held while something is unpacked
         self._layer_locks = _KeyedLocks()
         self._pins: Counter[str] = Counter()  # layers of images that are being loaded
+        self._layer_sizes: dict[str, tuple[int, int]] = {}  # bytes and inodes, once counted
         for name in ("layers", "images", "scratch"):
             (self._root / name).mkdir(mode=0o700, parents=True, exist_ok=True)
         for left in (self._root / "scratch").iterdir():
@@ -299,6 +315,58 @@ class ImageStore:
             self._record(image.id).unlink(missing_ok=True)
         self._collect()
 
+    # ---- use and room ----
+
+    def touch(self, image_id: str, now: float) -> None:
+        """It is used; kept over a restart, as the time of its record."""
+        with contextlib.suppress(FileNotFoundError):
+            os.utime(self._record(image_id), (now, now))
+
+    def used_at(self, image_id: str) -> float:
+        """When it was last used, or came; 0.0 for one that is gone."""
+        try:
+            return self._record(image_id).stat().st_mtime
+        except FileNotFoundError:
+            return 0.0
+
+    def discard(self, image_id: str, *, unless_used_since: float) -> int | None:
+        """Remove an image with all its names; the bytes that its own layers took, None if it stays:
+        it was used meanwhile, or is gone."""
+        with self._lock:
+            image = self._images.get(image_id)
+            if image is None or self.used_at(image_id) >= unless_used_since:
+                return None
+            others = {x for each in self._images.values() if each is not image for x in each.layers}
+            own = [Path(layer).name for layer in image.layers if layer not in others]
+            freed = sum(self._size_of(name)[0] for name in own)
+            del self._images[image.id]
+            self._record(image.id).unlink(missing_ok=True)
+        self._collect()
+        return freed
+
+    def disk(self) -> Disk:
+        found = os.statvfs(self._root)
+        return Disk(
+            found.f_blocks * found.f_frsize,
+            found.f_bavail * found.f_frsize,
+            found.f_files,
+            found.f_favail,
+        )
+
+    def used(self) -> tuple[int, int]:
+        """(bytes, inodes) that the layers take on the disk."""
+        with self._lock:
+            names = {Path(layer).name for image in self._images.values() for layer in image.layers}
+        sizes = [self._size_of(name) for name in names]
+        return sum(size for size, _ in sizes), sum(inodes for _, inodes in sizes)
+
+    def _size_of(self, chain_id: str) -> tuple[int, int]:
+        """A layer never changes, so it is counted once."""
+        known = self._layer_sizes.get(chain_id)
+        if known is None:
+            known = self._layer_sizes[chain_id] = _disk_usage(self._layer(chain_id))
+        return known
+
     def _collect(self) -> None:
         """Remove the layers that no image has: moved away at once, deleted at leisure."""
         with self._lock:
@@ -313,7 +381,19 @@ class ImageStore:
             grave = tempfile.mkdtemp(dir=self._root / "scratch")
             for path in stale:
                 path.rename(Path(grave) / path.name)
+                self._layer_sizes.pop(path.name, None)
         shutil.rmtree(grave)
+
+
+def _disk_usage(directory: Path) -> tuple[int, int]:
+    """(bytes, inodes); a file with several names counts once."""
+    seen = {}
+    for parent, directories, files in os.walk(directory):
+        for name in (".", *directories, *files):
+            with contextlib.suppress(FileNotFoundError):
+                found = os.lstat(os.path.join(parent, name))
+                seen[found.st_ino] = found.st_blocks * 512
+    return sum(seen.values()), len(seen)
 
 
 def _full_names(names: list[str]) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from typing import TYPE_CHECKING, Any, BinaryIO
 
@@ -14,11 +15,12 @@ if TYPE_CHECKING:
     from podium.cli.connection import Connection
 
 LOAD_TIMEOUT_S = 600.0  # unpacking a large image takes the node a while
+PULL_TIMEOUT_S = 3600.0
 
 
 @click.group()
 def command() -> None:
-    """Load, list or remove images on a node."""
+    """Pull, load, list or remove images on a node."""
 
 
 @command.command()
@@ -39,6 +41,34 @@ def load(*, api: Connection, file: BinaryIO, name: str | None, node: str | None)
         for image in _images(answer):
             for reference in image.get("references") or [image.get("id", "")]:
                 click.echo(f"loaded {reference} onto {one}")
+
+
+@command.command()
+@click.argument("references", nargs=-1, required=True)
+@click.option("--creds", metavar="USER[:PASSWORD]", help="Who to be; a password is asked for.")
+@click.option("--node", metavar="NODE", help="Only onto this node (default: all).")
+@api_options
+def pull(
+    *, api: Connection, references: tuple[str, ...], creds: str | None, node: str | None
+) -> None:
+    """Pull images from their registries."""
+    api.timeout_s = PULL_TIMEOUT_S
+    who = _credentials(creds) if creds else {}
+    for one in [node] if node else _nodes(api):
+        for reference in references:
+            body = io.BytesIO(json.dumps({"reference": reference, **who}).encode())
+            kind = "application/json"
+            answer = _ask(api, "POST", one, "/images/pull", body=body, content_type=kind)
+            for image in _images(answer):
+                digests = image.get("repoDigests") or [image.get("id", "")]
+                click.echo(f"pulled {reference} onto {one}: {digests[0]}")
+
+
+def _credentials(creds: str) -> dict[str, str]:
+    username, colon, password = creds.partition(":")
+    if not colon:
+        password = click.prompt(f"Password of {username}", hide_input=True)
+    return {"username": username, "password": password}
 
 
 @command.command("list")
@@ -74,6 +104,9 @@ def remove(*, api: Connection, references: tuple[str, ...], node: str | None) ->
             click.echo(f"removed {reference} from {one}")
 
 
+command.add_command(remove, "rm")
+
+
 def _nodes(api: Connection) -> list[str]:
     return [item["metadata"]["name"] for item in api.request("GET", "/api/v1/nodes")["items"]]
 
@@ -86,6 +119,7 @@ def _ask(
     *,
     query: dict[str, Any] | None = None,
     body: BinaryIO | None = None,
+    content_type: str = "application/x-tar",
 ) -> Any:
     """A request to the kubelet of a node; its answer as it was."""
     from podium.client.connection import pieces_of
@@ -95,7 +129,7 @@ def _ask(
         f"/api/v1/nodes/{node}/proxy{path}",
         query=query,
         body=pieces_of(body) if body else None,
-        content_type="application/x-tar",
+        content_type=content_type,
     )
     text = response.read()
     return json.loads(text) if text.strip() else None

@@ -29,7 +29,7 @@ VERBS = {
     "exec": ("exec", "Run a command in a container."),
     "scale": ("scale", "Set the number of replicas."),
     "rollout": ("rollout", "Watch, undo, restart, pause or resume a rollout."),
-    "image": ("image", "Load, list or remove images on a node."),
+    "image": ("image", "Pull, load, list or remove images on a node."),
 }
 SECTIONS = {
     "Cluster": ("up", "down", "status", "kubeconfig", "ui"),

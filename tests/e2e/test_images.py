@@ -94,3 +94,22 @@ def test_a_wrong_password_backs_off_and_recovers_when_the_secret_is_right(
     assert "401 Unauthorized" in text
     put_secret(ns, registry)
     ns.rollout_done("deployment/web")
+
+
+def test_an_image_is_pulled_by_hand_shown_on_the_node_and_not_removed_while_it_is_used(
+    ns: Namespaced, registry: Registry, cluster: Cluster
+) -> None:
+    image = f"{registry.host}/team/app:1"
+    told = cluster.podium("image", "pull", image, "--creds", f"{USER}:{PASSWORD}").stdout
+    assert f"{registry.host}/team/app@{registry.digest('team/app:1')}" in told
+
+    def shown() -> list[str]:
+        (node,) = ns.items("nodes")
+        return [name for each in node["status"]["images"] for name in each["names"]]
+
+    cluster.until(lambda: image in shown())
+    ns.apply(a_deployment(registry))
+    ns.rollout_done("deployment/web")
+    done = cluster.podium("image", "rm", image, check=False)
+    assert done.returncode == 1
+    assert f'image "{image}" is in use' in done.stderr

@@ -19,13 +19,20 @@ from wsproto import WSConnection
 from wsproto.connection import ConnectionType
 from wsproto.events import AcceptConnection, BytesMessage, CloseConnection, Ping, Pong, Request
 
+from kubelet.configuration import KubeletConfiguration
 from kubelet.container_config import ContainerConfigs
+from kubelet.image_keeper import ImageKeeper
+from kubelet.image_requests import ImageRequests
 from kubelet.images import ImageStore
+from kubelet.images.pull import Pulls
+from kubelet.images.registry.hosts import Registries
 from kubelet.log_follower import Exits
+from kubelet.pull_secrets import PullSecrets
 from kubelet.runtime.protocol import ContainerConfig, SandboxConfig
 from kubelet.server import KubeletServer, Rooms
 from kubelet.volumes import Volumes
 from podium.cli import pki
+from tests.support.fake_recorder import FakeRecorder
 from tests.support.fake_runtime import FakeRuntime
 from tests.support.waiting import eventually
 from tests.unit.kubelet.containers import a_kubelet_pod
@@ -56,13 +63,21 @@ class Served:
         self.runtime.start_container(self.id)
         self.loads = 0
         self.server = KubeletServer("127.0.0.1", keys, "node-1", Rooms(
-            self.runtime, ImageStore(f"{path}/images"), configs, self.exits, self._find,
-            lambda: [self.pod], self._loaded,
+            self.runtime, self._images(path), configs, self.exits, self._find, lambda: [self.pod],
         ))  # fmt: skip
         self.server.start()
 
     def _find(self, namespace: str, name: str) -> Object | None:
         return self.pod if (namespace, name) == ("default", "web") else None
+
+    def _images(self, path: Path) -> ImageRequests:
+        store = ImageStore(f"{path}/images")
+        keeper = ImageKeeper(
+            store, self.runtime, FakeRecorder(), KubeletConfiguration(), pods=list, node=dict
+        )
+        pulls = Pulls(store, Registries(path))
+        secrets = PullSecrets(lambda *_: None, path / "config.json")
+        return ImageRequests(store, keeper, pulls, secrets, self._loaded)
 
     def _loaded(self) -> None:
         self.loads += 1
