@@ -84,8 +84,8 @@ class ImageStore:
         self._layer_sizes: dict[str, tuple[int, int]] = {}  # bytes and inodes, once counted
         for name in ("layers", "images", "scratch"):
             (self._root / name).mkdir(mode=0o700, parents=True, exist_ok=True)
-        for left in (self._root / "scratch").iterdir():
-            shutil.rmtree(left, ignore_errors=True)
+        for left in self.scratch.iterdir():
+            _remove(left)
         self._images = {image.id: image for image in self._read_records()}
         self._collect()
 
@@ -383,6 +383,13 @@ class ImageStore:
                 path.rename(Path(grave) / path.name)
                 self._layer_sizes.pop(path.name, None)
         shutil.rmtree(grave)
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def _disk_usage(directory: Path) -> tuple[int, int]:

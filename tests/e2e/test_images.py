@@ -101,7 +101,8 @@ def test_an_image_is_pulled_by_hand_shown_on_the_node_and_not_removed_while_it_i
 ) -> None:
     image = f"{registry.host}/team/app:1"
     told = cluster.podium("image", "pull", image, "--creds", f"{USER}:{PASSWORD}").stdout
-    assert f"{registry.host}/team/app@{registry.digest('team/app:1')}" in told
+    by_digest = f"{registry.host}/team/app@{registry.digest('team/app:1')}"
+    assert by_digest in told
 
     def shown() -> list[str]:
         (node,) = ns.items("nodes")
@@ -110,6 +111,6 @@ def test_an_image_is_pulled_by_hand_shown_on_the_node_and_not_removed_while_it_i
     cluster.until(lambda: image in shown())
     ns.apply(a_deployment(registry))
     ns.rollout_done("deployment/web")
-    done = cluster.podium("image", "rm", image, check=False)
+    done = cluster.podium("image", "rm", by_digest, check=False)
     assert done.returncode == 1
-    assert f'image "{image}" is in use' in done.stderr
+    assert f'image "{by_digest}" is in use' in done.stderr

@@ -92,6 +92,7 @@ class Repository:
             self._transport.timing,
         )  # fmt: skip
         try:
+            blob.check_length()
             yield blob
         finally:
             blob.close()
@@ -255,7 +256,6 @@ class Blob:
         self._progress, self._timing = progress, timing
         self._position = 0
         self._attempt = self._resumes = 0
-        self._check_length(answer, 0)
 
     def close(self) -> None:
         self._answer.close()
@@ -286,7 +286,7 @@ class Blob:
         self._attempt += 1
         self._answer = self._reopen(self._position)
         if self._answer.status == 206:
-            self._check_length(self._answer, self._position)
+            self.check_length()
         else:
             self._skip(self._position)  # it does not know Range: from the start again
 
@@ -300,12 +300,13 @@ class Blob:
         except BROKEN:
             self._answer.close()
 
-    def _check_length(self, answer: Answer, start: int) -> None:
-        said = answer.headers.get("Content-Length")
-        if said is not None and said.isdigit() and int(said) + start != self._size:
+    def check_length(self) -> None:
+        """What is said to come now is what the manifest says; raises InvalidImage."""
+        said = self._answer.headers.get("Content-Length") or ""
+        if said.isdigit() and int(said) + self._position != self._size:
             raise InvalidImage(
-                f"blob {answer.url} has {int(said) + start} bytes, and its manifest says "
-                f"{self._size}"
+                f"blob {self._answer.url} has {int(said) + self._position} bytes, and its manifest "
+                f"says {self._size}"
             )
 
 

@@ -94,6 +94,7 @@ class Answer:
         if self._response.isclosed() and not self._response.will_close:
             give_back(self._connection)
         else:
+            self._response.close()
             self._connection.close()
 
     def __enter__(self) -> Answer:
