@@ -31,6 +31,7 @@ def measurements(effort: Effort) -> dict[str, Callable[[Cluster], list[Row]]]:
         "idle": lambda cluster: measure.idle(cluster, effort),
         "pods": lambda cluster: measure.pods(cluster, effort),
         "shims": lambda cluster: [measure.shims(cluster)],
+        "exec": lambda cluster: measure.execs(cluster, effort),
         "recovery": lambda cluster: [measure.recovery(cluster, effort)],
         "requests": lambda cluster: measure.requests(cluster, effort),
         "list": lambda cluster: [measure.big_list(cluster, effort)],

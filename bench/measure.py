@@ -18,6 +18,7 @@ from typing import Any
 
 from bench import docker
 from bench.cluster import (
+    PODIUM,
     BenchError,
     Cluster,
     a_deployment,
@@ -29,10 +30,13 @@ from bench.cluster import (
 )
 from bench.floor import Floor
 from bench.report import Row
+from podium.cli.connection import Connection
+from podium.cli.exec_stream import ExecStream
 
 MIB = 1024 * 1024
 CONNECTIONS = 16
 REPLICAS = 100
+SHIM_MAX_MIB = 3e6 / MIB  # 3 MB
 LIST_PODS = 10_000
 SETTLE_S = 5.0  # what the measurement before left to do
 RECOVERY_TIMEOUT_S = 60
@@ -176,11 +180,50 @@ def bare_containers(count: int) -> list[float]:
 
 def shims(cluster: Cluster) -> Row:
     with cluster.client() as client:
-        client.create("deployments.apps", a_deployment("shims", 20), "default")
-        wait_ready(client, "shims", 20)
+        client.create("deployments.apps", a_deployment("shims", REPLICAS), "default")
+        wait_ready(client, "shims", REPLICAS)
         sizes = [pss_bytes(pid) / MIB for pid in cluster.shims()]
         delete_and_wait(client, "shims")
-    return Row("a Pod's shim, of 20", "MiB PSS", sizes, None, None, notes=["there is none"])
+    name = f"a Pod's shim, of {REPLICAS}"
+    return Row(name, "MiB PSS", sizes, SHIM_MAX_MIB, None, notes=["there is none"])
+
+
+def execs(cluster: Cluster, effort: Effort) -> list[Row]:
+    """`true` in a running container: through the API server and the kubelet on a connection of its
+    own, as every exec has it, and as a command that a user types."""
+    runs = 5 * effort.runs
+    with cluster.client() as client:
+        client.create("deployments.apps", a_deployment("exec", 1), "default")
+        wait_ready(client, "exec", 1)
+        (pod,) = client.list("pods", "default", label_selector="app=exec")["items"]
+        name = pod["metadata"]["name"]
+        api = Connection(cluster.kubeconfig, "default")
+        exec_once(api, name)
+        through_api = times(runs, lambda: exec_once(api, name))
+        command = [str(PODIUM), "exec", name, "--data-dir", str(cluster.data_dir), "--", "true"]
+        typed = times(runs, lambda: seconds(command))
+        delete_and_wait(client, "exec")
+    bare = statistics.median(seconds(["true"]) for _ in range(runs))
+    python = statistics.median(seconds([sys.executable, "-c", ""]) for _ in range(runs))
+    return [
+        Row("exec into a running container, through the API", "s", through_api, 0.05, None, bare,
+            notes=["`true` on the host"]),
+        Row("the same by `podium exec`", "s", typed, None, None, python,
+            notes=["a Python that does nothing"]),
+    ]  # fmt: skip
+
+
+def exec_once(api: Connection, pod: str) -> float:
+    """Seconds from dialling to the exit code."""
+    began = time.perf_counter()
+    sock, host = api.dial()
+    query = "command=true&container=main&stdin=false&stdout=true&stderr=true&tty=false"
+    target = f"/api/v1/namespaces/default/pods/{pod}/exec?{query}"
+    with sock:
+        code = ExecStream(sock, host, target, stdin_fd=None).run()
+    if code != 0:
+        raise BenchError(f"exec of true ended with {code}")
+    return time.perf_counter() - began
 
 
 # ---- the API ----
