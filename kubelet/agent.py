@@ -94,7 +94,10 @@ class Kubelet:
         volumes = Volumes(node_dir, self._objects.get)
         self._storage = StorageKeeper(self._client, self._informers, volumes.storage, name)
         configs = ContainerConfigs(
-            node_dir, volumes, seccomp_default=self._settings.seccomp_default
+            node_dir,
+            volumes,
+            seccomp_default=self._settings.seccomp_default,
+            cluster_domain=self._settings.cluster_domain,
         )
         index = config["nodes"].index(node)
         user_ranges = UserRanges(Path(node_dir, "pods"), config["id"], index)

@@ -15,7 +15,8 @@ from kubelet import resources, security
 from kubelet.environment import ConfigMissing, Surroundings, environment, expand
 from kubelet.image_keeper import IMAGE_LABEL
 from kubelet.image_puller import Pulled
-from kubelet.pod_files import etc_mounts, hostname, termination_mount
+from kubelet.pod_files import etc_mounts, termination_mount
+from kubelet.pod_hostname import CLUSTER_DOMAIN, kernel_name
 from kubelet.runtime.capabilities import NAMES as CAPABILITIES
 from kubelet.runtime.protocol import ContainerConfig, PidNamespace
 from kubelet.seccomp import SeccompProfiles
@@ -36,7 +37,11 @@ class NoCommand(Exception):
 class ContainerConfigs:
     """Makes configs; knows where a container's log goes."""
 
-    def __init__(self, node_dir: str, volumes: Volumes, *, seccomp_default: bool = False) -> None:
+    def __init__(
+        self, node_dir: str, volumes: Volumes, *, seccomp_default: bool = False,
+        cluster_domain: str = CLUSTER_DOMAIN,
+    ) -> None:  # fmt: skip
+        self._domain = cluster_domain
         self._logs = Path(node_dir) / "logs"
         self._volumes = volumes
         self._seccomp = SeccompProfiles(f"{node_dir}/seccomp", is_default=seccomp_default)
@@ -55,7 +60,8 @@ class ContainerConfigs:
         if not context.get("privileged"):
             profile = security.seccomp_profile(pod, container)
             seccomp = self._seccomp.program(profile, capabilities)
-        env = _environment(pod, container, image, user, around)
+        env = {"HOSTNAME": kernel_name(pod, self._domain)}
+        env |= _environment(pod, container, image, user, around)
         pod_dir = self._volumes.pod_dir(pod["metadata"]["uid"])
         taken = [mount["mountPath"] for mount in container.get("volumeMounts") or ()]
         return ContainerConfig(
@@ -67,7 +73,7 @@ class ContainerConfigs:
             log_path=str(self._new_log(pod, container["name"], attempt)),
             lower_dirs=list(image.layers),
             mounts=[
-                *etc_mounts(pod, around.pod_ip, pod_dir / "etc", taken),
+                *etc_mounts(pod, around.pod_ip, pod_dir / "etc", taken, self._domain),
                 termination_mount(container, pod_dir, attempt),
                 *self._volumes.mounts(pod, container, paths, env),
             ],
@@ -138,7 +144,7 @@ def _user(pod: Object, container: Object, image: Pulled) -> User:
 def _environment(
     pod: Object, container: Object, image: Pulled, user: User, around: Surroundings
 ) -> dict[str, str]:
-    env = {"PATH": DEFAULT_PATH, "HOSTNAME": hostname(pod)}
+    env = {"PATH": DEFAULT_PATH}
     if container.get("tty"):
         env["TERM"] = "xterm"
     env |= dict(line.partition("=")[::2] for line in image.env)

@@ -10,11 +10,11 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from kubelet.pod_hostname import CLUSTER_DOMAIN, full_name, hostname, kernel_name
 from kubelet.runtime.protocol import Mount
 
 Object = dict[str, Any]
 
-MAX_HOSTNAME = 63
 MAX_NAMESERVERS = 3  # `man 5 resolv.conf`
 MAX_TERMINATION_MESSAGE = 4096
 DEFAULT_TERMINATION_PATH = "/dev/termination-log"
@@ -27,16 +27,13 @@ _IPV6_HOSTS = (
 )
 
 
-def hostname(pod: Object) -> str:
-    """At most 63 bytes, without a dash or dot at its end."""
-    return str(pod["spec"].get("hostname") or pod["metadata"]["name"])[:MAX_HOSTNAME].rstrip("-.")
-
-
-def etc_mounts(pod: Object, ip: str, directory: Path, taken: Iterable[str]) -> list[Mount]:
+def etc_mounts(
+    pod: Object, ip: str, directory: Path, taken: Iterable[str], domain: str = CLUSTER_DOMAIN
+) -> list[Mount]:
     """Write the files and say where they go, but not where a volume of the container stands."""
     directory.mkdir(mode=0o755, parents=True, exist_ok=True)
     occupied = {path.rstrip("/") for path in taken}
-    texts = {"hosts": hosts(pod, ip), "hostname": f"{hostname(pod)}\n"}
+    texts = {"hosts": hosts(pod, ip, domain), "hostname": f"{kernel_name(pod, domain)}\n"}
     texts["resolv.conf"] = resolv_conf(pod, _read("/etc/resolv.conf"))
     mounts = []
     for name, text in texts.items():
@@ -55,17 +52,15 @@ def _read(path: str) -> str:
         return ""
 
 
-def hosts(pod: Object, ip: str) -> str:
+def hosts(pod: Object, ip: str, domain: str = CLUSTER_DOMAIN) -> str:
     spec = pod["spec"]
     if spec.get("hostNetwork"):
         text = "# Kubernetes-managed hosts file (host network).\n" + _read("/etc/hosts")
     else:
         lines = ["# Kubernetes-managed hosts file.", "127.0.0.1\tlocalhost", *_IPV6_HOSTS]
         if ip:
-            name = hostname(pod)
-            full = f"{name}.{spec['subdomain']}." if spec.get("subdomain") else ""
-            full += f"{pod['metadata']['namespace']}.svc.cluster.local\t" if full else ""
-            lines.append(f"{ip}\t{full}{name}")
+            names = [full_name(pod, domain), hostname(pod)]
+            lines.append("\t".join([ip, *filter(None, names)]))
         text = "\n".join(lines) + "\n"
     aliases = [
         f"{alias['ip']}\t" + "\t".join(alias.get("hostnames") or ())

@@ -31,7 +31,7 @@ from kubelet.network import Bandwidth, NetworkError, PodNetwork
 from kubelet.network_wishes import bandwidth, host_ports
 from kubelet.object_watch import ObjectWatch
 from kubelet.pod_end import ORPHAN_GRACE_S, PodEnd
-from kubelet.pod_files import hostname
+from kubelet.pod_hostname import NameTooLong, kernel_name
 from kubelet.pod_plan import (
     Kill,
     Plan,
@@ -253,7 +253,7 @@ class PodSync:
         """What containers need before they start; None when it is all there."""
         try:
             ip = self._ensure_sandbox(look)
-        except (RuntimeFailure, NetworkError, NoUserRange, OSError) as failure:
+        except (RuntimeFailure, NetworkError, NoUserRange, NameTooLong, OSError) as failure:
             message = f"Failed to create pod sandbox: {failure}"
             self._recorder.event(look.pod, "Warning", "FailedCreatePodSandBox", message)
             return SANDBOX_RETRY_S
@@ -530,7 +530,7 @@ def _sandbox_config(
     has_users = spec.get("hostUsers") is False
     return SandboxConfig(
         id=about["uid"],
-        hostname=hostname(pod),
+        hostname=kernel_name(pod, settings.cluster_domain),
         cgroup_parent=cgroup_parent(pod),
         resources=pod_resources(pod, settings.pod_pids_limit),
         host_network=bool(spec.get("hostNetwork")),

@@ -8,7 +8,11 @@ import signal
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from tests.support.namespaced import Namespaced, a_sleeper
+
+NAMESPACES = ("user", "pid", "mnt", "net", "ipc", "uts", "cgroup")
 
 
 def a_pair(name: str, **spec: Any) -> dict[str, Any]:
@@ -93,3 +97,69 @@ def test_namespaces_of_the_host_exclude_user_namespaces(ns: Namespaced) -> None:
     refused = ns.kubectl("apply", "-f", "-", stdin=json.dumps(pod), check=False)
     assert refused.returncode == 1
     assert "Forbidden: when `pod.Spec.HostUsers` is false" in refused.stderr
+
+
+def namespaces_of(pid: int | str) -> dict[str, str]:
+    return {name: os.readlink(f"/proc/{pid}/ns/{name}") for name in NAMESPACES}
+
+
+def shared_with_the_host(ns: Namespaced, **spec: Any) -> set[str]:
+    """The namespaces in which a Pod with this spec is together with the node."""
+    pod = a_sleeper("web")
+    pod["spec"] |= spec
+    ns.apply(pod)
+    ns.wait("pod/web", "condition=Ready")
+    pid = ns.cluster.container_pid(ns.get("pod", "web"))
+    inside, host = namespaces_of(pid), namespaces_of("self")
+    return {name for name in NAMESPACES if inside[name] == host[name]}
+
+
+@pytest.mark.parametrize(
+    ("spec", "shared"),
+    [
+        ({}, {"user"}),
+        ({"hostUsers": False}, set()),
+        ({"hostPID": True}, {"user", "pid"}),
+        ({"hostIPC": True}, {"user", "ipc"}),
+        ({"hostNetwork": True}, {"user", "net", "uts"}),
+        ({"hostNetwork": True, "hostPID": True, "hostIPC": True},
+         {"user", "net", "uts", "pid", "ipc"}),
+    ],
+    ids=["none", "users", "pid", "ipc", "network", "all"],
+)  # fmt: skip
+def test_a_pod_shares_with_the_host_what_it_says_and_nothing_else(
+    ns: Namespaced, spec: dict[str, Any], shared: set[str]
+) -> None:
+    assert shared_with_the_host(ns, **spec) == shared
+
+
+def test_a_pod_that_sees_the_hosts_processes_has_the_usual_masks(ns: Namespaced) -> None:
+    shared_with_the_host(ns, hostPID=True)
+    assert ns.sh("web", f"test -d /proc/{os.getpid()} && echo seen") == "seen"
+    assert ns.sh("web", "cat /proc/kcore /proc/keys /proc/timer_list | wc -c") == "0"
+    assert ns.sh("web", "echo 1 2>&1 > /proc/sys/kernel/panic || echo refused").endswith("refused")
+    assert ns.sh("web", f"ls /proc/{ns.cluster.pids()['launcher']}/root/ 2>&1 || echo no").endswith(
+        "no"
+    )
+
+
+def test_a_pod_in_the_nodes_network_has_the_nodes_name(ns: Namespaced) -> None:
+    before = os.uname().nodename
+    shared_with_the_host(ns, hostNetwork=True, hostname="mail")
+    assert ns.sh("web", "hostname; cat /etc/hostname; echo $HOSTNAME").split() == [before] * 3
+    assert os.uname().nodename == before
+
+
+def test_a_pod_with_a_subdomain_may_have_its_full_name_as_hostname(ns: Namespaced) -> None:
+    shared_with_the_host(ns, hostname="mail", subdomain="post", setHostnameAsFQDN=True)
+    full = f"mail.post.{ns.name}.svc.cluster.local"
+    assert ns.sh("web", "hostname; cat /etc/hostname; echo $HOSTNAME").split() == [full] * 3
+    assert f"{full}\tmail" in ns.sh("web", "cat /etc/hosts")
+
+
+def test_a_full_name_that_is_too_long_is_told_in_an_event(ns: Namespaced) -> None:
+    pod = a_sleeper("web")
+    pod["spec"] |= {"hostname": "a" * 50, "subdomain": "post", "setHostnameAsFQDN": True}
+    ns.apply(pod)
+    ns.cluster.until(lambda: "FQDN" in ns.out("get", "events", "-o", "wide"))
+    assert ns.get("pod", "web")["status"]["phase"] == "Pending"

@@ -153,6 +153,11 @@ class Cluster:
         """The cgroup files of a Pod's (first) container."""
         return ContainerCgroups(self._first_processes(pod["metadata"]["uid"])[0])
 
+    def container_pid(self, pod: dict[str, Any]) -> int:
+        """The host's pid of a process in a Pod's (first) container, whatever namespaces it has."""
+        container_id = pod["status"]["containerStatuses"][0]["containerID"].partition("://")[2]
+        return next(pid for pid, path in _cgroup_paths().items() if container_id in path)
+
     def first_process(self, pod_uid: str) -> int:
         """The host's pid of a process that is PID 1 in a container of this Pod."""
         return self._first_processes(pod_uid)[0]

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from kubelet import pod_files
+from kubelet import pod_files, pod_hostname
 from kubelet.host_path import WrongHostPath, check_host_path
 from kubelet.http_body import RequestBody
 from kubelet.volume_files import File, write_files
@@ -27,7 +27,7 @@ def test_the_hosts_file_names_the_pod_and_its_aliases() -> None:
 
 def test_a_long_name_makes_a_host_name_of_63_bytes() -> None:
     pod = a_kubelet_pod(hostname="a" * 62 + "-b")
-    assert pod_files.hostname(pod) == "a" * 62
+    assert pod_hostname.hostname(pod) == "a" * 62
 
 
 def test_resolv_conf_is_the_hosts_with_what_the_pod_says() -> None:
