@@ -55,7 +55,8 @@ class Kubelet:
     def __init__(self, data_dir: Path, config: Object, node: Object) -> None:
         name, node_dir = node["name"], str(node_dir_of(data_dir, node))
         pki = data_dir / "pki"
-        os.makedirs(node_dir, mode=0o700, exist_ok=True)
+        os.makedirs(node_dir, exist_ok=True)
+        os.chmod(node_dir, 0o700)  # the launcher may have made it before us
         self._settings = configuration.load(Path(node_dir))
         self._stopping = threading.Event()
         self._client = Client(

@@ -250,6 +250,7 @@ def _exec(plan: ProcessPlan) -> NoReturn:
         os.chdir(plan.cwd)
     except OSError as error:
         raise RuntimeFailure(f'chdir "{plan.cwd}": {_reason(error)}') from None
+    _check_cwd(plan.cwd)
     path = find_executable(plan.argv[0], plan.env)
     _drop_the_rest(plan, mask)
     try:
@@ -258,6 +259,15 @@ def _exec(plan: ProcessPlan) -> NoReturn:
         raise CommandNotFound(f"exec {path}: its interpreter was not found") from None
     except OSError as error:
         raise CommandNotExecutable(f"exec {path}: {_reason(error)}") from None
+
+
+def _check_cwd(cwd: str) -> None:
+    """By a link such as /proc/self/fd/7 one could get out of the root (CVE-2024-21626). Nothing is
+    open that leads there; this holds even if something were."""
+    try:
+        os.getcwd()
+    except FileNotFoundError:
+        raise RuntimeFailure(f'chdir "{cwd}": it is outside of the container\'s root') from None
 
 
 def _drop_privileges(plan: ProcessPlan) -> int:

@@ -1,9 +1,9 @@
 """The launcher: forks a shim in a millisecond or two whenever the kubelet asks.
 
-`python -m kubelet.runtime.launcher --root R --cgroup-root C`. One thread, no state: everything that
-shims need is imported and found out once, and every shim shares that memory. Whoever sends a
-datagram with one socket to R/launcher.sock has a shim at the other end of it. If the launcher is
-killed, nothing stops but the making of new sandboxes.
+`python -m kubelet.runtime --root R --cgroup-root C` (see __main__.py). One thread, no state:
+everything that shims need is imported and found out once, and every shim shares that memory.
+Whoever sends a datagram with one socket to R/launcher.sock has a shim at the other end of it. If
+the launcher is killed, nothing stops but the making of new sandboxes.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ def _options(arguments: list[str]) -> tuple[str, str]:
     """By hand: argparse and what it imports would be in every shim's memory."""
     given = dict(zip(arguments[::2], arguments[1::2], strict=False))
     if set(given) != {"--root", "--cgroup-root"} or len(arguments) != 4:
-        sys.exit("usage: python -m kubelet.runtime.launcher --root DIRECTORY --cgroup-root CGROUP")
+        sys.exit("usage: python -m kubelet.runtime --root DIRECTORY --cgroup-root CGROUP")
     return given["--root"], given["--cgroup-root"]
 
 
@@ -134,7 +134,3 @@ def _say(text: str) -> None:
 
 def _end(_number: int, _frame: object) -> NoReturn:
     os._exit(0)
-
-
-if __name__ == "__main__":
-    main()

@@ -40,7 +40,7 @@ def prepare(plan: RootPlan, ids: IdMapping, user_namespace_fd: int) -> None:
     os.chroot(".")
     owner = ids.first_host_id
     for path in ("/proc", "/sys"):
-        rootfs.make_directory(path, owner)
+        rootfs.make_mount_point(path, owner)
     rootfs.mount_dev(shm, host_devices, owner)
     for device in plan.devices:
         rootfs.make_node(device, owner)

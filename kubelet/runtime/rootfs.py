@@ -15,6 +15,7 @@ import stat
 from dataclasses import dataclass
 
 from kubelet.runtime import syscalls
+from kubelet.runtime.errors import RuntimeFailure
 from kubelet.runtime.protocol import Device, Mount
 from kubelet.runtime.syscalls import (
     MNT_DETACH,
@@ -96,7 +97,7 @@ def enter(plan: RootPlan) -> None:
     os.umask(0)
     syscalls.set_propagation_private()
     mount_overlay(plan)
-    sources = [take(mount) for mount in plan.mounts]
+    sources = [take(mount, is_trusted=plan.privileged) for mount in plan.mounts]
     shm = take(Mount(plan.shm_dir, "/dev/shm"))
     host_devices = list_host_devices() if plan.privileged else []
     os.chdir(f"{plan.directory}/rootfs")
@@ -106,10 +107,10 @@ def enter(plan: RootPlan) -> None:
     mount_terminals_and_queues()
     for device in plan.devices:
         make_node(device)
+    if not plan.privileged and not plan.unmasked_proc:
+        protect_paths()  # while nothing of the container's makers is mounted in /dev
     for source in sources:
         attach(source)
-    if not plan.privileged and not plan.unmasked_proc:
-        protect_paths()
     make_directory(plan.cwd)
     if plan.readonly:
         syscalls.remount_readonly("/")
@@ -133,15 +134,21 @@ def mount_overlay(plan: RootPlan) -> None:
         os.close(fd)
 
 
-def take(mount: Mount) -> Source:
+def take(mount: Mount, *, is_trusted: bool = False) -> Source:
+    """The host's /proc comes read-only to all but privileged containers: whoever is root may write
+    most of /proc/sys, core_pattern and so the host included, without any capability."""
     tree_fd = syscalls.open_tree(mount.source)
-    if mount.readonly:
+    status = os.fstat(tree_fd)
+    is_proc = status.st_dev == os.stat("/proc").st_dev
+    if mount.readonly or (is_proc and not is_trusted):
         syscalls.make_readonly(tree_fd)
-    return Source(tree_fd, mount.target, stat.S_ISDIR(os.fstat(tree_fd).st_mode))
+    return Source(tree_fd, mount.target, stat.S_ISDIR(status.st_mode))
 
 
 def attach(source: Source, owner: int = 0) -> None:
     target = os.path.realpath(source.target)
+    if f"{target}/".startswith("/proc/"):
+        raise RuntimeFailure(f'"{source.target}" cannot be mounted because it is inside /proc')
     if source.is_dir:
         make_directory(target, owner)
     elif not os.path.exists(target):
@@ -162,6 +169,13 @@ def make_directory(path: str, owner: int = 0) -> None:
     os.chown(path, owner, owner)
 
 
+def make_mount_point(path: str, owner: int = 0) -> None:
+    """For what is protected: behind a link in the image it would be somewhere else."""
+    if os.path.islink(path):
+        raise RuntimeFailure(f'"{path}" in the image is a link, not a directory')
+    make_directory(path, owner)
+
+
 def pivot() -> None:
     """The working directory becomes the root. Both arguments "." stack the old root upon the new
     one, from where it is let go."""
@@ -172,7 +186,7 @@ def pivot() -> None:
 
 def _mount_proc_and_sys(plan: RootPlan) -> None:
     for path in ("/proc", "/sys"):
-        make_directory(path)
+        make_mount_point(path)
     quiet = MS_NOSUID | MS_NODEV | MS_NOEXEC
     unless_privileged = 0 if plan.privileged else MS_RDONLY
     syscalls.mount("proc", "/proc", "proc", quiet)
@@ -196,7 +210,7 @@ def mount_cgroups(plan: RootPlan) -> None:
 
 def mount_dev(shm: Source, host_devices: list[tuple[str, int, int]], owner: int = 0) -> None:
     """`owner` is who root is outside. The host's devices keep theirs."""
-    make_directory("/dev", owner)
+    make_mount_point("/dev", owner)
     data = f"mode=755,size=65536k,uid={owner},gid={owner}"
     syscalls.mount("tmpfs", "/dev", "tmpfs", MS_NOSUID | MS_STRICTATIME, data)
     for name, major, minor in _NODES:
@@ -249,9 +263,16 @@ def protect_paths() -> None:
             syscalls.make_readonly(tree_fd)
             syscalls.move_mount(tree_fd, path)
             os.close(tree_fd)
-    for path in _MASKED:
+    for path in (*_MASKED, *_thermal_throttles()):
         with contextlib.suppress(FileNotFoundError):
             _mask(path)
+
+
+def _thermal_throttles() -> list[str]:
+    """How hot each CPU ran: enough to tell what others compute."""
+    cpus = "/sys/devices/system/cpu"
+    found = [name for name in os.listdir(cpus) if name.startswith("cpu") and name[3:].isdigit()]
+    return [f"{cpus}/{name}/thermal_throttle" for name in found]
 
 
 def _mask(path: str) -> None:

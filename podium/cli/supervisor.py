@@ -78,7 +78,7 @@ def _engine_command(
     if node.runtime == "containerd":
         daemon = [*python, "kubelet.containerd.daemon", "--images", f"{node_dir}/containerd"]
         return {f"containerd{suffix}": [*daemon, *options]}
-    return {f"launcher{suffix}": [*python, "kubelet.runtime.launcher", *options]}
+    return {f"launcher{suffix}": [*python, "kubelet.runtime", *options]}
 
 
 def component_environment() -> dict[str, str]:

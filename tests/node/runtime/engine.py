@@ -134,7 +134,7 @@ class Engine:
         self.runtime = PodiumRuntime(self.root, cgroup_root)
 
     def start_launcher(self) -> subprocess.Popen[bytes]:
-        command = [sys.executable, "-m", "kubelet.runtime.launcher", "--root", self.root]
+        command = [sys.executable, "-m", "kubelet.runtime", "--root", self.root]
         self.launcher = subprocess.Popen([*command, "--cgroup-root", self.cgroup_root])
         return self.launcher
 
