@@ -98,3 +98,59 @@ def test_apparmor_is_refused_in_the_kubelets_words(ns: Namespaced) -> None:
     message = ns.get("pod", "armed")["status"]["message"]
     assert message.endswith("Cannot enforce AppArmor: AppArmor is not enabled on the host")
     ns.wait("pod/plain", "condition=Ready")
+
+
+def test_capabilities_are_added_and_dropped(ns: Namespaced) -> None:
+    ns.apply(
+        a_secured("few", capabilities={"drop": ["ALL"], "add": ["NET_BIND_SERVICE", "CAP_CHOWN"]}),
+        a_secured("user", runAsUser=1000, capabilities={"add": ["SYS_TIME"]}),
+    )
+    ns.wait("pod/few", "condition=Ready")
+    wanted = f"{1 << 10 | 1 << 0:016x}"
+    few = status_of(ns, "few")
+    assert {few[f"Cap{name}"] for name in ("Prm", "Eff", "Bnd")} == {wanted}
+    assert {few["CapInh"], few["CapAmb"]} == {"0" * 16}
+    ns.wait("pod/user", "condition=Ready")
+    user = status_of(ns, "user")
+    assert {user["CapPrm"], user["CapEff"], user["CapAmb"]} == {"0" * 16}
+    assert int(user["CapBnd"], 16) & 1 << 25  # what a set-user-ID program may get
+
+
+def test_a_privileged_container_has_what_the_node_has(ns: Namespaced) -> None:
+    ns.apply(a_secured(privileged=True))
+    ns.wait("pod/web", "condition=Ready")
+    own = Path("/proc/self/status").read_text()
+    permitted = re.search(r"CapPrm:\s+(\w+)", own)
+    assert permitted
+    seen = status_of(ns, "web")
+    assert (seen["CapEff"], seen["Seccomp"]) == (permitted[1], "0")
+    assert ns.sh("web", "grep -c ' /proc/' /proc/self/mountinfo || true") == "0"
+    assert " ro," not in ns.sh("web", "grep ' /sys ' /proc/self/mountinfo")
+
+
+def test_a_read_only_root_still_has_writable_volumes(ns: Namespaced) -> None:
+    pod = a_secured(readOnlyRootFilesystem=True)
+    pod["spec"]["volumes"] = [{"name": "tmp", "emptyDir": {}}]
+    pod["spec"]["containers"][0]["volumeMounts"] = [{"name": "tmp", "mountPath": "/tmp"}]
+    ns.apply(pod)
+    ns.wait("pod/web", "condition=Ready")
+    assert "Read-only file system" in ns.sh("web", "touch /x 2>&1 || true")
+    assert ns.sh("web", "touch /tmp/x /dev/shm/x && echo written") == "written"
+
+
+def test_root_is_refused_where_it_may_not_be(ns: Namespaced) -> None:
+    ns.apply(a_secured("root", runAsNonRoot=True))
+    ns.apply(a_secured("user", pod={"runAsUser": 1000}, runAsNonRoot=True))
+    reason = "jsonpath={.status.containerStatuses[0].state.waiting.reason}"
+    ns.wait("pod/root", f"{reason}=CreateContainerConfigError")
+    state = ns.get("pod", "root")["status"]["containerStatuses"][0]["state"]
+    assert "container has runAsNonRoot and image will run as root" in state["waiting"]["message"]
+    ns.wait("pod/user", "condition=Ready")
+    assert ns.sh("user", "id -u") == "1000"
+
+
+def test_what_contradicts_itself_is_refused_by_the_api(ns: Namespaced) -> None:
+    pod = a_secured(privileged=True, allowPrivilegeEscalation=False, procMount="Unmasked")
+    refusal = ns.kubectl("create", "-f", "-", stdin=json.dumps(pod), check=False).stderr
+    assert "cannot set `allowPrivilegeEscalation` to false and `privileged` to true" in refusal
+    assert "`hostUsers` must be false to use `Unmasked`" in refusal
