@@ -5,8 +5,11 @@ socket, closed by the exec itself: "ready" (the root is made), then "go" comes, 
 of the file (the command runs) or "error <kind> <message>". A terminal's master end travels with
 "ready" (or "tty", for an exec).
 
-For a user namespace the shim's child makes the mounts as the host's root and then clones the
-container's first process as its sibling, of which it tells "pid <pid>" before it ends.
+Where others can see it as soon as it is there, a process must not have more than they have: one of
+them may have CAP_SYS_PTRACE, and with it could take over a process, or reach the host through its
+/proc/<pid>/root. So the shim's child does all that takes the host's root, and then clones the real
+one as its sibling, of which it tells "pid <pid>" before it ends: a container's first process in a
+user namespace, and every process that is exec'ed in a container.
 """
 
 from __future__ import annotations
@@ -20,6 +23,7 @@ import signal
 import socket
 import stat
 import termios
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NoReturn
 
@@ -86,6 +90,7 @@ def become_container(
             os.setsid()
             rootfs.enter(root)
         terminal = [_open_terminal(plan.uid, with_console=True)] if plan.tty else []
+        _control_terminal(plan)
         _prepare()
         with socket.socket(fileno=os.dup(control)) as channel:
             socket.send_fds(channel, [READY], terminal)
@@ -93,7 +98,9 @@ def become_container(
                 os.close(fd)
             if channel.recv(len(GO)) != GO:
                 os._exit(0)  # the shim has gone
-        _exec(plan)
+        path, mask = _become_user(plan)
+        _set_filter(plan, mask)
+        _exec(path, plan)
 
 
 def _enter_user_namespace(control: int, root: RootPlan, users: UserNamespace) -> None:
@@ -104,17 +111,24 @@ def _enter_user_namespace(control: int, root: RootPlan, users: UserNamespace) ->
         syscalls.setns(users.pid_namespace_of, syscalls.CLONE_NEWPID)
     else:
         flags |= syscalls.CLONE_NEWPID
-    reader, writer = os.pipe()
-    pid = user_namespace.clone_inside(users.fd, flags)
-    if pid:
-        os.write(control, PID + str(pid).encode())
-        os._exit(0)
-    os.close(writer)
-    os.read(reader, 1)  # until the shim has been told of us
-    os.close(reader)
+    _become_sibling(control, lambda: user_namespace.clone_inside(users.fd, flags))
     os.close(users.fd)
     if users.pid_namespace_of >= 0:
         os.close(users.pid_namespace_of)
+
+
+def _become_sibling(control: int, clone: Callable[[], int]) -> None:
+    """Returns in another process than the one that called it: what `clone` makes."""
+    reader, writer = os.pipe()
+    pid = clone()
+    if pid:
+        os.write(control, PID + str(pid).encode())
+        os.write(writer, b"1")
+        os._exit(0)
+    os.close(writer)
+    if not os.read(reader, 1):  # until the shim has been told of us
+        os._exit(1)
+    os.close(reader)
     syscalls.prctl(syscalls.PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
@@ -127,13 +141,15 @@ def join_container(
     *,
     has_user_namespace: bool,
 ) -> NoReturn:
-    """One more process in a running container. It is in its PID namespace already."""
+    """One more process in a running container. Only the last of it is in its PID namespace, and
+    has no more privileges than the command; so a filter must let `clone` pass, unless it can be set
+    without privileges."""
     with _reporting(control):
+        syscalls.prctl(syscalls.PR_SET_PDEATHSIG, signal.SIGKILL)
         _take_stdio(control, stdio, keep=(pidfd,))
         _join_cgroups(procs_files)
         _write_oom_score(plan.oom_score_adj)
-        os.setsid()
-        flags = syscalls.CLONE_NEWNS | syscalls.CLONE_NEWCGROUP
+        flags = syscalls.CLONE_NEWNS | syscalls.CLONE_NEWCGROUP | syscalls.CLONE_NEWPID
         syscalls.setns(pidfd, flags | (syscalls.CLONE_NEWUSER if has_user_namespace else 0))
         if has_user_namespace:
             user_namespace.become_root()
@@ -144,7 +160,15 @@ def join_container(
                 socket.send_fds(channel, [TTY], [master])
             os.close(master)
         _prepare()
-        _exec(plan)
+        path, mask = _become_user(plan)
+        if not plan.no_new_privileges:
+            _set_filter(plan, mask)
+        _become_sibling(control, syscalls.fork_sibling)
+        os.setsid()
+        _control_terminal(plan)
+        if plan.no_new_privileges:
+            _set_filter(plan, mask)
+        _exec(path, plan)
 
 
 class _reporting:  # reads as a statement: `with _reporting(control): …`
@@ -199,10 +223,9 @@ def _join_cgroups(procs_files: list[str]) -> None:
 
 
 def _open_terminal(uid: int, *, with_console: bool) -> int:
-    """A terminal of the container's own /dev/pts as 0, 1, 2 and controlling; its master's fd."""
+    """A terminal of the container's own /dev/pts as 0, 1, 2; its master's fd."""
     master, slave = os.openpty()
     os.fchown(slave, uid, -1)
-    fcntl.ioctl(slave, termios.TIOCSCTTY, 0)
     if with_console:
         os.close(os.open("/dev/console", os.O_CREAT | os.O_WRONLY | os.O_CLOEXEC, 0o620))
         tree_fd = syscalls.open_tree(os.ttyname(slave))
@@ -212,6 +235,12 @@ def _open_terminal(uid: int, *, with_console: bool) -> int:
         os.dup2(slave, number)
     os.close(slave)
     return master
+
+
+def _control_terminal(plan: ProcessPlan) -> None:
+    """The leader of a session makes its terminal the one that sends it signals."""
+    if plan.tty:
+        fcntl.ioctl(0, termios.TIOCSCTTY, 0)
 
 
 def _prepare() -> None:
@@ -241,7 +270,8 @@ def _write_oom_score(value: int) -> None:
         os.close(fd)
 
 
-def _exec(plan: ProcessPlan) -> NoReturn:
+def _become_user(plan: ProcessPlan) -> tuple[str, int]:
+    """Be who the command will be, where it will be; what to execute and the capabilities."""
     syscalls.reset_signals()  # what Python, the shim or the launcher's starter had ignored
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
     os.umask(0o022)
@@ -251,8 +281,10 @@ def _exec(plan: ProcessPlan) -> NoReturn:
     except OSError as error:
         raise RuntimeFailure(f'chdir "{plan.cwd}": {_reason(error)}') from None
     _check_cwd(plan.cwd)
-    path = find_executable(plan.argv[0], plan.env)
-    _drop_the_rest(plan, mask)
+    return find_executable(plan.argv[0], plan.env), mask
+
+
+def _exec(path: str, plan: ProcessPlan) -> NoReturn:
     try:
         os.execve(path, list(plan.argv), plan.env)
     except FileNotFoundError:
@@ -294,7 +326,7 @@ def _drop_privileges(plan: ProcessPlan) -> int:
     return mask
 
 
-def _drop_the_rest(plan: ProcessPlan, mask: int) -> None:
+def _set_filter(plan: ProcessPlan, mask: int) -> None:
     """The filter comes last: all that it must let pass is execve and, without no_new_privs (which
     makes CAP_SYS_ADMIN unnecessary), one capset."""
     if not plan.seccomp:

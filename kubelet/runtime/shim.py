@@ -460,9 +460,8 @@ class Shim:
             if error:
                 request.refuse(error)
             else:
-                request.answer({"exec": number, "pid": pid})
+                request.answer({"exec": number, "pid": process.pid})
 
-        pid = process.pid
         process.when_started(done)
 
     def _next_number(self) -> int:
@@ -519,7 +518,7 @@ class Shim:
             if container.on_child(pid, exit_code):
                 return
         for number, (process, connection) in self.execs.items():
-            if process.pid == pid:
+            if process.is_end(pid):
                 process.on_ended()
                 del self.execs[number]
                 connection.send({"event": "exec_exited", "exec": number, "exit_code": exit_code})

@@ -512,7 +512,9 @@ class Exec:
         if container.status.state != "running" or not container.pid:
             raise ContainerNotRunning(f"container {container.config.name} is not running")
         self.container, self.plan = container, plan
-        self.pid = 0
+        self.pid = 0  # 0 = not known yet, or no more
+        self.maker = 0  # the process that makes it
+        self._is_killed = False
         self.relay: Relay | None = None
         self._channel = stdio.pop("stdin", -1) if plan.tty else -1
         self._failure: tuple[str, str] | None = None
@@ -528,9 +530,8 @@ class Exec:
         fds = (stdio.get("stdin", null), stdio.get("stdout", null), stdio.get("stderr", null))
         pidfd = os.pidfd_open(container.pid)
         try:
-            own = container.owner.own_pid_namespace_fd
-            self.pid = pid_namespace.clone_into(container.pid, own, 0)
-            if self.pid == 0:
+            self.maker = syscalls.clone(0)
+            if self.maker == 0:
                 control = theirs.fileno()
                 container_child.join_container(
                     control, fds, procs, pidfd, self.plan,
@@ -551,6 +552,10 @@ class Exec:
         data, fds, _flags, _address = socket.recv_fds(self._control, MESSAGE_MAX_BYTES, 1)
         if fds:
             self._attach_terminal(fds[0])
+        elif data.startswith(PID):
+            self.pid = int(data.removeprefix(PID))
+            if self._is_killed:
+                self.kill()
         elif data.startswith(b"error "):
             _, kind, text = data.decode(errors="replace").split(" ", 2)
             self._failure = (kind, text)
@@ -574,8 +579,24 @@ class Exec:
         assert isinstance(failure, RuntimeFailure)
         return failure
 
+    def is_end(self, pid: int) -> bool:
+        """Whether the end of this process is the end of the exec."""
+        self._learn_pid()
+        return pid == self.pid or (pid == self.maker and not self.pid)
+
+    def _learn_pid(self) -> None:
+        """We may just have been told, and not have heard it yet."""
+        if not self._control or self.pid:
+            return
+        self._control.setblocking(False)
+        with contextlib.suppress(BlockingIOError):
+            while self._control and not self.pid:
+                self._on_control()
+        if self._control:
+            self._control.setblocking(True)
+
     def on_ended(self) -> None:
-        self.pid = 0
+        self.pid = self.maker = 0
         while self._control:
             self._on_control()
         if self._channel >= 0:
@@ -584,7 +605,10 @@ class Exec:
 
     def kill(self) -> None:
         """With all that it has started."""
-        if self.pid:
+        self._is_killed = True
+        if not self.pid and self.maker:
+            os.kill(self.maker, signal.SIGKILL)
+        elif self.pid:
             from kubelet.runtime import process_tree  # few are ever killed
 
             cgroups = self.container.owner.host.cgroups

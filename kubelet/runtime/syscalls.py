@@ -58,10 +58,10 @@ _SYS_OPEN_TREE, _SYS_MOVE_MOUNT, _SYS_CLONE3, _SYS_MOUNT_SETATTR = 428, 429, 435
 _SYS_FSOPEN, _SYS_FSCONFIG, _SYS_FSMOUNT = 430, 431, 432
 _SYS_OPENAT2 = 437
 _MACHINE = os.uname().machine
-_SYS_KEYCTL, _SYS_SECCOMP, _SYS_BPF, _SYS_RT_SIGACTION = {
-    "x86_64": (250, 317, 321, 13),
-    "aarch64": (219, 277, 280, 134),
-}.get(_MACHINE, (-1, -1, -1, -1))  # -1: the kernel answers ENOSYS
+_SYS_KEYCTL, _SYS_SECCOMP, _SYS_BPF, _SYS_RT_SIGACTION, _SYS_CLONE = {
+    "x86_64": (250, 317, 321, 13, 56),
+    "aarch64": (219, 277, 280, 134, 220),
+}.get(_MACHINE, (-1, -1, -1, -1, -1))  # -1: the kernel answers ENOSYS
 
 _libc = ctypes.PyDLL(None, use_errno=True)
 _libc.syscall.restype = ctypes.c_long
@@ -96,6 +96,13 @@ def clone(flags: int, *, cgroup_fd: int = 0) -> int:
     words = (flags, 0, 0, 0, exit_signal, 0, 0, 0, 0, 0, cgroup_fd)
     args = ctypes.create_string_buffer(struct.pack("=11Q", *words))
     return _checked(_libc.syscall(_long(_SYS_CLONE3), args, _long(88)), "clone3")
+
+
+def fork_sibling() -> int:
+    """Fork a child of this process's parent: its pid, or 0 in it. By `clone`, whose flags a filter
+    of system calls can see, and so more of them allow it than `clone3`."""
+    words = (_long(_SYS_CLONE), _long(CLONE_PARENT), *[_long(0)] * 4)
+    return _checked(_libc.syscall(*words), "clone")
 
 
 def unshare(flags: int) -> None:

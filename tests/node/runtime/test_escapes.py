@@ -13,7 +13,7 @@ import pytest
 
 from kubelet.runtime.errors import RuntimeFailure
 from kubelet.runtime.protocol import ContainerStatus, Mount
-from tests.node.runtime.engine import DEFAULT_CAPABILITIES, Engine, Pods, log_text
+from tests.node.runtime.engine import DEFAULT_CAPABILITIES, Engine, Pods, log_text, until
 
 # In a user namespace of its own a process has every capability, over nothing of the host's.
 OWN_NAMESPACES = "unshare --user --map-root-user --mount --cgroup --pid --fork"
@@ -280,3 +280,41 @@ def test_another_pods_files_cannot_be_reached(engine: Engine, pods: Pods) -> Non
     assert pods.sh(
         other, f"find / -xdev -name note 2>/dev/null; ls -d {engine.root}* 2>&1"
     ).endswith("No such file or directory")
+
+
+# For as long as it is told, look through every process that appears for a file of the host's.
+SPY = """
+import os, sys, time
+end = time.monotonic() + float(sys.argv[2])
+seen, met = set(), set()
+print('looking', flush=True)
+while time.monotonic() < end:
+    for pid in filter(str.isdigit, os.listdir('/proc')):
+        met.add(pid)
+        if os.path.exists(f'/proc/{pid}/root{sys.argv[1]}'):
+            seen.add(pid)
+print(len(met), len(seen))
+"""
+
+
+def test_who_may_trace_reaches_no_host_through_what_is_execed_beside_it(
+    engine: Engine, pods: Pods
+) -> None:
+    """With CAP_SYS_PTRACE /proc/<pid>/root of a process that is still being made can be entered."""
+    capabilities = [*DEFAULT_CAPABILITIES, "CAP_SYS_PTRACE"]
+    spy = pods.start("python3", "-c", SPY, engine.root, "3", capabilities=capabilities)
+    until(lambda: "looking" in log_text(spy))
+    for _ in range(20):
+        assert pods.run(spy, "true")[0] == 0
+    met, seen = log_text(pods.ended(spy)).split()[1:]
+    assert int(met) > 5, "it has met processes that were exec'ed"
+    assert int(seen) == 0
+
+
+def test_an_execed_process_never_has_more_than_its_container(pods: Pods) -> None:
+    """Also under a filter, and with a terminal."""
+    status = "grep -E '^(Cap|NoNew|Seccomp:|Uid|PPid|NSpid)' /proc/self/status"
+    container = pods.sleeper(uid=1000, capabilities=["CAP_SYS_PTRACE"], no_new_privileges=True)
+    found = dict(re.findall(r"(\w+):\s+(\S+)", pods.sh(container, status)))
+    assert (found["CapEff"], found["Uid"], found["NoNewPrivs"]) == ("0" * 16, "1000", "1")
+    assert found["CapBnd"] == f"{1 << 19:016x}"
