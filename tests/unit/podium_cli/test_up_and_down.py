@@ -47,7 +47,7 @@ class House:
             (self.root / name).mkdir()
             (self.root / name / "__init__.py").touch()
             self.write(f"{name}/__main__.py", KUBELET if name == "kubelet" else READY)
-        self.write("kubelet/runtime/launcher.py", READY)
+        self.write("kubelet/runtime/__main__.py", READY)
 
     def write(self, path: str, text: str) -> None:
         (self.root / path).write_text(text)
