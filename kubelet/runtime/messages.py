@@ -20,6 +20,7 @@ from kubelet.runtime.protocol import (
     ContainerStatus,
     Device,
     IdMapping,
+    IoLimit,
     Mount,
     Resources,
     SandboxConfig,
@@ -73,17 +74,25 @@ def sandbox_config(fields: Message) -> SandboxConfig:
     return SandboxConfig(
         **{
             **fields,
-            "resources": Resources(**fields["resources"]),
+            "resources": _resources(fields["resources"]),
             "user_namespace": IdMapping(**ids) if ids else None,
         }
     )
+
+
+def _resources(fields: Message) -> Resources:
+    typed = {
+        "io": tuple(IoLimit(**limit) for limit in fields["io"]),
+        "hugepages": tuple((size, amount) for size, amount in fields["hugepages"]),
+    }
+    return Resources(**{**fields, **typed})
 
 
 def container_config(fields: Message) -> ContainerConfig:
     typed = {
         "mounts": [Mount(**mount) for mount in fields["mounts"]],
         "devices": [Device(**device) for device in fields["devices"]],
-        "resources": Resources(**fields["resources"]),
+        "resources": _resources(fields["resources"]),
     }
     return ContainerConfig(**{**fields, **typed})
 

@@ -23,18 +23,40 @@ EventKind = Literal["container_started", "container_exited", "sandbox_exited"]
 
 
 @dataclass(frozen=True)
+class IoLimit:
+    """How much a cgroup may read from and write to one block device in a second; 0 = no limit."""
+
+    major: int  # of the whole device: the kernel takes no partition
+    minor: int
+    read_bps: int = 0
+    write_bps: int = 0
+    read_iops: int = 0
+    write_iops: int = 0
+
+
+@dataclass(frozen=True)
 class Resources:
-    """Limits of one cgroup; None or 0 leaves the kernel's default.
+    """Limits of one cgroup; None, 0 or an empty value leaves the kernel's default.
 
     cpu_shares uses cgroup v1's scale (2–262144, 1 CPU = 1024); the v2 driver converts it to
     cpu.weight (1–10000) the way the OCI runtimes do. cpu_quota_us is per cpu_period_us.
+    swap_bytes comes on top of memory_bytes; with a memory limit None means none. hugepages are
+    pairs of the kernel's name of a size and bytes: ("2MB", 4194304); 0 bytes is a limit there.
+    Asking for what the kernel has no controller for raises HostUnsupported.
     """
 
     cpu_shares: int | None = None
-    cpu_quota_us: int | None = None
+    cpu_quota_us: int | None = None  # −1: no limit, whatever there was before
     cpu_period_us: int = 100_000
+    cpuset_cpus: str = ""  # the CPUs to run on: "0-1,3"
     memory_bytes: int | None = None
+    memory_soft_bytes: int | None = None  # kept back from reclaim as long as others have more
+    swap_bytes: int | None = None
     pids: int | None = None
+    io: tuple[IoLimit, ...] = ()
+    io_weight: int | None = None  # 1–1000, of 100 when nothing is said
+    io_of_sandbox: bool = False  # a container without limits of its own in a sandbox that has some
+    hugepages: tuple[tuple[str, int], ...] = ()
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,8 @@
 """Limits and accounts: a container's cgroups in every hierarchy that matters on this host.
 
 Used by the launcher and the shims (make, join), the kubelet's client (stats, update, removal) and
-the clean-up. `Cgroups.detect` finds for each controller whether v1 or v2 has it.
+the clean-up. `Cgroups.detect` finds for each controller whether v1 or v2 has it. On v1 a tree costs
+each container a directory and a move: those of few users (cpuset, hugetlb) are entered on demand.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import contextlib
 import os
 import signal
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from kubelet.runtime.cgroups import devices
@@ -27,6 +28,7 @@ _ALL_V1 = frozenset(
 NEEDED = frozenset({"cpu", "memory", "pids"})
 WANTED_V1 = NEEDED | {"cpuacct", "blkio"}
 WANTED_V2 = NEEDED | {"io"}
+ON_DEMAND = frozenset({"cpuset", "hugetlb"})  # on v2 they are handed down with the others
 SHIMS = "shims"  # the cgroup of the launcher and of every shim, below the root
 KILL_TIMEOUT_S = 10.0
 REMOVE_TIMEOUT_S = 5.0
@@ -47,11 +49,13 @@ class Cgroups:
     are relative to it ("kubepods/pod…/…"); "" is the root itself."""
 
     def __init__(
-        self, root: str, hierarchies: list[Hierarchy], devices_v1: HierarchyV1 | None = None
-    ) -> None:
+        self, root: str, hierarchies: list[Hierarchy], devices_v1: HierarchyV1 | None = None,
+        on_demand: Sequence[Hierarchy] = (),
+    ) -> None:  # fmt: skip
         self.root = root
         self.hierarchies = hierarchies
         self.devices_v1 = devices_v1
+        self.on_demand = on_demand
         self.device_program_fd = -1  # -1: none; only for v2
         self._memory = self._with("memory")
 
@@ -59,31 +63,24 @@ class Cgroups:
     def detect(cls, root: str, mountinfo: str = "/proc/self/mountinfo") -> Cgroups:
         with open(mountinfo, encoding="utf-8") as file:
             mounts = list(cgroup_mounts(file))
-        v1 = [
-            HierarchyV1(point, names & WANTED_V1, ",".join(sorted(names & _ALL_V1)))
-            for kind, point, names in mounts
-            if kind == "cgroup"
-        ]
-        v1_with_work = [hierarchy for hierarchy in v1 if hierarchy.controllers]
-        found: list[Hierarchy] = [*v1_with_work]
-        there = {name for h in v1_with_work for name in h.controllers}
+        v1 = list(_v1_trees(mounts, WANTED_V1 | ON_DEMAND))
+        always: list[Hierarchy] = [tree for tree in v1 if tree.controllers & WANTED_V1]
+        sometimes: list[Hierarchy] = [tree for tree in v1 if tree not in always]
+        there = {name for tree in v1 for name in tree.controllers}
         if "blkio" in there:
             there.add("io")
-        for point in (point for kind, point, _ in mounts if kind == "cgroup2"):
-            with open(f"{point}/cgroup.controllers", encoding="ascii") as file:
-                present = (WANTED_V2 - there) & set(file.read().split())
-            if present:
-                found.append(HierarchyV2(point, frozenset(present)))
-                there |= present
-                break
+        later = ON_DEMAND - there
+        for point, present in _v2_controllers(mounts):
+            if wanted := present & (WANTED_V2 - there):
+                always.append(HierarchyV2(point, frozenset(wanted | (present & later))))
+                there |= wanted
+            elif found := present & later:
+                sometimes.append(HierarchyV2(point, frozenset(found)))
         if missing := NEEDED - there:
             names = ", ".join(sorted(missing))
             raise HostUnsupported(f"the kernel offers no cgroup controller for: {names}")
-        with_devices = [
-            point for kind, point, names in mounts if kind == "cgroup" and "devices" in names
-        ]
-        device_tree = HierarchyV1(with_devices[0], frozenset({"devices"})) if with_devices else None
-        return cls(root, found, device_tree)
+        devices_v1 = next(_v1_trees(mounts, frozenset({"devices"})), None)
+        return cls(root, always, devices_v1, sometimes)
 
     # The launcher's part, once
 
@@ -115,13 +112,14 @@ class Cgroups:
 
     def create_parent(self, path: str, resources: Resources) -> None:
         """A cgroup that only holds others: a sandbox's."""
-        for hierarchy in self.hierarchies:
+        for hierarchy in self._trees(resources):
             hierarchy.create(f"{self.root}/{path}", is_leaf=False)
         self.update(path, resources)
 
     def create_leaf(self, leaf: Leaf) -> None:
-        for hierarchy in self.hierarchies:
-            hierarchy.create(f"{self.root}/{leaf.path}", is_leaf=True)
+        for hierarchy in self._trees(leaf.resources):
+            if not _stays_above(hierarchy, leaf.resources):
+                hierarchy.create(f"{self.root}/{leaf.path}", is_leaf=True)
         self.update(leaf.path, leaf.resources)
         if leaf.all_devices:
             return
@@ -144,7 +142,11 @@ class Cgroups:
 
     def procs_files(self, leaf: Leaf) -> list[str]:
         """A process enters by writing "0" into each of these."""
-        files = [hierarchy.procs_file(f"{self.root}/{leaf.path}") for hierarchy in self.hierarchies]
+        files = []
+        for tree in self._trees(leaf.resources):
+            is_above = _stays_above(tree, leaf.resources)
+            path = os.path.dirname(leaf.path) if is_above else leaf.path
+            files.append(tree.procs_file(f"{self.root}/{path}"))
         if self.devices_v1 and leaf.all_devices:
             files.append(self.devices_v1.procs_file(self.root))
         elif self.devices_v1 and leaf.devices:
@@ -152,13 +154,15 @@ class Cgroups:
         return files
 
     def update(self, path: str, resources: Resources) -> None:
-        for hierarchy in self.hierarchies:
+        for hierarchy in self._trees(resources):
             hierarchy.apply(f"{self.root}/{path}", resources)
 
     def stats(self, path: str) -> ContainerStats:
         from kubelet.runtime.cgroups import accounts
 
-        return accounts.stats(self.hierarchies, f"{self.root}/{path}")
+        below = f"{self.root}/{path}"
+        there = [tree for tree in self.hierarchies if os.path.exists(tree.directory(below))]
+        return accounts.stats(there, below)
 
     def oom_kills(self, path: str) -> int:
         with contextlib.suppress(FileNotFoundError):
@@ -169,7 +173,7 @@ class Cgroups:
 
     def processes(self, path: str = "") -> set[int]:
         """The pids in it and below, in any hierarchy; for "" the launcher's and shims' as well."""
-        trees = [*self.hierarchies, *([self.devices_v1] if self.devices_v1 else [])]
+        trees = self._all_trees()
         pids = {pid for tree in trees for pid in tree.processes(self._full(path))}
         return pids - {os.getpid()}
 
@@ -193,7 +197,7 @@ class Cgroups:
         """Kill what is in it and remove it with all below; fine if there is nothing."""
         self.kill(path)
         deadline = time.monotonic() + REMOVE_TIMEOUT_S
-        trees = [*self.hierarchies, *([self.devices_v1] if self.devices_v1 else [])]
+        trees = self._all_trees()
         while trees := [tree for tree in trees if not tree.remove_empty(self._full(path))]:
             if time.monotonic() > deadline:
                 raise RuntimeFailure(f"cgroup {trees[0].directory(self._full(path))} stays busy")
@@ -201,11 +205,31 @@ class Cgroups:
 
     def existing(self) -> list[str]:
         """Every directory of ours, in any hierarchy, the deepest first."""
-        trees = [*self.hierarchies, *([self.devices_v1] if self.devices_v1 else [])]
+        trees = self._all_trees()
         return [tree.directory(path) for tree in trees for path in tree.walk(self.root)]
 
     def _full(self, path: str) -> str:
         return f"{self.root}/{path}" if path else self.root
+
+    def _all_trees(self) -> list[Hierarchy]:
+        devices_v1 = [self.devices_v1] if self.devices_v1 else []
+        return [*self.hierarchies, *self.on_demand, *devices_v1]
+
+    def _trees(self, resources: Resources) -> list[Hierarchy]:
+        """Those that matter for `resources`; HostUnsupported if one would be needed and is not."""
+        asked = {
+            "cpuset": resources.cpuset_cpus,
+            "hugetlb": resources.hugepages,
+            "io": resources.io or resources.io_weight,
+        }
+        needed = {name for name, value in asked.items() if value}
+        more = [tree for tree in self.on_demand if tree.controllers & needed]
+        trees = [*self.hierarchies, *more]
+        present = {"io" if name == "blkio" else name for tree in trees for name in tree.controllers}
+        if missing := needed - present:
+            names = ", ".join(sorted(missing))
+            raise HostUnsupported(f"the kernel offers no cgroup controller for: {names}")
+        return trees
 
     def _v2(self) -> HierarchyV2 | None:
         return next((h for h in self.hierarchies if isinstance(h, HierarchyV2)), None)
@@ -214,7 +238,31 @@ class Cgroups:
         return next(h for h in self.hierarchies if controller in h.controllers)
 
 
-def cgroup_mounts(lines: Iterable[str]) -> Iterable[tuple[str, str, frozenset[str]]]:
+def _stays_above(tree: Hierarchy, resources: Resources) -> bool:
+    """v1's I/O throttles do not nest: what is to be held to its sandbox's limits must be in the
+    sandbox's cgroup."""
+    return resources.io_of_sandbox and "blkio" in tree.controllers
+
+
+_Mount = tuple[str, str, frozenset[str]]
+
+
+def _v1_trees(mounts: list[_Mount], wanted: frozenset[str]) -> Iterator[HierarchyV1]:
+    for kind, point, names in mounts:
+        if kind == "cgroup" and names & wanted:
+            yield HierarchyV1(point, names & wanted, ",".join(sorted(names & _ALL_V1)))
+
+
+def _v2_controllers(mounts: list[_Mount]) -> Iterator[tuple[str, set[str]]]:
+    """(mount point, controllers) of the one v2 tree, if it is mounted."""
+    for kind, point, _ in mounts:
+        if kind == "cgroup2":
+            with open(f"{point}/cgroup.controllers", encoding="ascii") as file:
+                yield point, set(file.read().split())
+            return
+
+
+def cgroup_mounts(lines: Iterable[str]) -> Iterator[_Mount]:
     """(file system type, mount point, super options) of each cgroup mount, once per mount point."""
     seen: set[str] = set()
     for line in lines:

@@ -66,6 +66,14 @@ class Hierarchy(ABC):
     def apply(self, path: str, resources: Resources) -> None:
         """Set the limits that are not None or 0 and that this tree's controllers know."""
 
+    def limit_hugepages(self, directory: str, name: str, resources: Resources) -> None:
+        """What is faulted in and, where the kernel counts that apart, what is reserved by mmap."""
+        for size, limit in resources.hugepages:
+            write(f"{directory}/hugetlb.{size}.{name}", str(limit))
+            reserved = f"{directory}/hugetlb.{size}.rsvd.{name}"
+            if os.path.exists(reserved):
+                write(reserved, str(limit))
+
     @abstractmethod
     def oom_kills(self, path: str) -> int:
         """How many processes of this cgroup the kernel killed for want of memory."""

@@ -5,7 +5,12 @@ from __future__ import annotations
 import os
 
 from kubelet.runtime.cgroups.hierarchy import Hierarchy, read_keyed, write
-from kubelet.runtime.protocol import Resources
+from kubelet.runtime.errors import HostUnsupported
+from kubelet.runtime.protocol import IoLimit, Resources
+
+_IO_WEIGHTS = ("io.weight", "io.bfq.weight")
+# a file that a cgroup has as soon as its parent hands it the controller
+_MARKS = {"pids": "pids.max", "hugetlb": "hugetlb.2MB.max"}
 
 
 class HierarchyV2(Hierarchy):
@@ -25,7 +30,8 @@ class HierarchyV2(Hierarchy):
             os.mkdir(directory)
         except FileExistsError:
             pass
-        if not os.path.exists(f"{directory}/pids.max") and "pids" in self.controllers:
+        mark = _MARKS["pids" if "pids" in self.controllers else "hugetlb"]
+        if not os.path.exists(f"{directory}/{mark}"):
             self._hand_down_from_the_top(path)
         if is_leaf:
             self._kill_as_one(directory)
@@ -51,18 +57,14 @@ class HierarchyV2(Hierarchy):
 
     def apply(self, path: str, resources: Resources) -> None:
         directory = self.directory(path)
-        if resources.cpu_shares:
-            write(f"{directory}/cpu.weight", str(cpu_weight(resources.cpu_shares)))
-        if resources.cpu_quota_us:
-            value = f"{resources.cpu_quota_us} {resources.cpu_period_us}"
-            write(f"{directory}/cpu.max", value)
-        if resources.memory_bytes:
-            write(f"{directory}/memory.max", str(resources.memory_bytes))
-            swap = f"{directory}/memory.swap.max"
-            if os.path.exists(swap):  # a kernel without swap accounting has no such file
-                write(swap, "0")
-        if resources.pids:
+        _apply_cpu(directory, resources)
+        _apply_memory(directory, resources)
+        if resources.pids and "pids" in self.controllers:
             write(f"{directory}/pids.max", str(resources.pids))
+        if "io" in self.controllers:
+            _apply_io(directory, resources)
+        if "hugetlb" in self.controllers:
+            self.limit_hugepages(directory, "max", resources)
 
     def oom_kills(self, path: str) -> int:
         return read_keyed(f"{self.directory(path)}/memory.events", "oom_kill")
@@ -72,6 +74,49 @@ class HierarchyV2(Hierarchy):
         file = f"{self.directory(path)}/cgroup.kill"
         if os.path.exists(file):
             write(file, "1")
+
+
+def _apply_cpu(directory: str, resources: Resources) -> None:
+    if resources.cpu_shares:
+        write(f"{directory}/cpu.weight", str(cpu_weight(resources.cpu_shares)))
+    if resources.cpu_quota_us:
+        quota = "max" if resources.cpu_quota_us < 0 else resources.cpu_quota_us
+        write(f"{directory}/cpu.max", f"{quota} {resources.cpu_period_us}")
+    if resources.cpuset_cpus:
+        write(f"{directory}/cpuset.cpus", resources.cpuset_cpus)
+
+
+def _apply_memory(directory: str, resources: Resources) -> None:
+    if resources.memory_soft_bytes:
+        write(f"{directory}/memory.low", str(resources.memory_soft_bytes))
+    if resources.memory_bytes:
+        write(f"{directory}/memory.max", str(resources.memory_bytes))
+    if resources.memory_bytes or resources.swap_bytes is not None:
+        swap = f"{directory}/memory.swap.max"
+        if os.path.exists(swap):  # a kernel without swap accounting has no such file
+            write(swap, str(resources.swap_bytes or 0))
+
+
+def _apply_io(directory: str, resources: Resources) -> None:
+    for limit in resources.io:
+        words = " ".join(f"{name}={value or 'max'}" for name, value in _limits(limit).items())
+        write(f"{directory}/io.max", f"{limit.major}:{limit.minor} {words}")
+    if resources.io_weight:
+        files = [f"{directory}/{name}" for name in _IO_WEIGHTS]
+        there = [file for file in files if os.path.exists(file)]
+        for file in there:
+            write(file, str(resources.io_weight))
+        if not there:
+            raise HostUnsupported("the kernel offers no I/O weight: no iocost and no BFQ scheduler")
+
+
+def _limits(limit: IoLimit) -> dict[str, int]:
+    return {
+        "rbps": limit.read_bps,
+        "wbps": limit.write_bps,
+        "riops": limit.read_iops,
+        "wiops": limit.write_iops,
+    }
 
 
 def cpu_weight(shares: int) -> int:

@@ -12,7 +12,7 @@ from kubelet.runtime.cgroups import NEEDED, Cgroups, Leaf, devices, hierarchy, v
 from kubelet.runtime.cgroups.v1 import HierarchyV1
 from kubelet.runtime.cgroups.v2 import HierarchyV2, cpu_weight
 from kubelet.runtime.errors import HostUnsupported
-from kubelet.runtime.protocol import Device, Resources
+from kubelet.runtime.protocol import Device, IoLimit, Resources
 
 LIMITS = Resources(
     cpu_shares=512, cpu_quota_us=25_000, cpu_period_us=100_000, memory_bytes=1 << 20, pids=9
@@ -81,6 +81,118 @@ def test_limits_that_are_not_given_are_left_alone(tmp_path: Path) -> None:
         assert written(tmp_path / "a") == {}
 
 
+def test_v1_has_soft_limits_and_room_for_swap(tmp_path: Path) -> None:
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a" / "memory.memsw.limit_in_bytes").touch()
+    wanted = Resources(memory_bytes=1000, memory_soft_bytes=600, swap_bytes=50)
+    HierarchyV1(str(tmp_path), frozenset({"memory"})).apply("a", wanted)
+    assert written(tmp_path / "a") == {
+        "memory.soft_limit_in_bytes": "600", "memory.limit_in_bytes": "1000",
+        "memory.memsw.limit_in_bytes": "1050",
+    }  # fmt: skip
+
+
+def test_v1_keeps_what_has_no_limit_from_swapping_as_far_as_it_can(tmp_path: Path) -> None:
+    (tmp_path / "a").mkdir()
+    HierarchyV1(str(tmp_path), frozenset({"memory"})).apply("a", Resources(swap_bytes=0))
+    assert written(tmp_path / "a") == {"memory.swappiness": "0"}
+
+
+def test_v1_cpusets_inherit_down_to_the_leaf_that_is_pinned(tmp_path: Path) -> None:
+    for path in ("", "r", "r/pod1", "r/pod1/c"):
+        (tmp_path / path).mkdir(exist_ok=True)
+        (tmp_path / path / "cpuset.cpus").write_text("" if path else "0-3\n")
+        (tmp_path / path / "cpuset.mems").write_text("" if path else "0\n")
+    tree = HierarchyV1(str(tmp_path), frozenset({"cpuset"}))
+    tree.create("r/pod1/c", is_leaf=True)
+    tree.apply("r/pod1/c", Resources(cpuset_cpus="1-2"))
+    assert written(tmp_path / "r/pod1") == {"cpuset.cpus": "0-3\n", "cpuset.mems": "0\n"}
+    assert written(tmp_path / "r/pod1/c") == {"cpuset.cpus": "1-2", "cpuset.mems": "0\n"}
+
+
+IO = Resources(io=(IoLimit(8, 16, read_bps=1024, write_iops=7),), io_weight=300)
+
+
+def test_v1_throttles_each_device_and_weighs_with_bfq(tmp_path: Path) -> None:
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a" / "blkio.bfq.weight").touch()
+    HierarchyV1(str(tmp_path), frozenset({"blkio"})).apply("a", IO)
+    assert written(tmp_path / "a") == {
+        "blkio.throttle.read_bps_device": "8:16 1024",
+        "blkio.throttle.write_bps_device": "8:16 0",
+        "blkio.throttle.read_iops_device": "8:16 0",
+        "blkio.throttle.write_iops_device": "8:16 7",
+        "blkio.bfq.weight": "300",
+    }
+
+
+def test_v2_throttles_each_device_and_weighs_with_what_there_is(tmp_path: Path) -> None:
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a" / "io.weight").touch()
+    HierarchyV2(str(tmp_path), frozenset({"io"})).apply("a", IO)
+    assert written(tmp_path / "a") == {
+        "io.max": "8:16 rbps=1024 wbps=max riops=max wiops=7", "io.weight": "300",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "tree", [HierarchyV1("/x", frozenset({"blkio"})), HierarchyV2("/x", frozenset({"io"}))]
+)
+def test_a_weight_that_no_scheduler_heeds_is_refused(tree: hierarchy.Hierarchy) -> None:
+    with pytest.raises(HostUnsupported, match="no I/O weight"):
+        tree.apply("a", Resources(io_weight=10))
+
+
+def test_on_v1_a_container_is_held_to_its_sandboxs_throttles_by_being_in_its_cgroup(
+    tmp_path: Path,
+) -> None:
+    trees: list[hierarchy.Hierarchy] = [
+        HierarchyV1(str(tmp_path / "all"), NEEDED),
+        HierarchyV1(str(tmp_path / "blkio"), frozenset({"blkio"})),
+    ]
+    cgroups = Cgroups("r", trees)
+    leaf = Leaf("pod1/c", Resources(io_of_sandbox=True))
+    cgroups.create_leaf(leaf)
+    assert cgroups.procs_files(leaf) == [
+        f"{tmp_path}/all/r/pod1/c/cgroup.procs", f"{tmp_path}/blkio/r/pod1/cgroup.procs",
+    ]  # fmt: skip
+    assert not (tmp_path / "blkio/r/pod1/c").exists()
+
+
+@pytest.mark.parametrize(
+    ("tree", "name"),
+    [
+        (HierarchyV1("", frozenset({"hugetlb"})), "limit_in_bytes"),
+        (HierarchyV2("", frozenset({"hugetlb"})), "max"),
+    ],
+)
+def test_huge_pages_are_limited_when_used_and_when_reserved(
+    tree: hierarchy.Hierarchy, name: str, tmp_path: Path
+) -> None:
+    (tmp_path / f"hugetlb.2MB.rsvd.{name}").touch()
+    tree.apply(str(tmp_path), Resources(hugepages=(("2MB", 4 << 20), ("1GB", 0))))
+    assert written(tmp_path) == {
+        f"hugetlb.2MB.{name}": "4194304", f"hugetlb.2MB.rsvd.{name}": "4194304",
+        f"hugetlb.1GB.{name}": "0",
+    }  # fmt: skip
+
+
+def test_a_cpu_limit_can_be_taken_away_again(tmp_path: Path) -> None:
+    for tree in (
+        HierarchyV1(str(tmp_path), frozenset({"cpu"})), HierarchyV2(str(tmp_path), NEEDED),
+    ):  # fmt: skip
+        tree.apply("", Resources(cpu_quota_us=-1))
+    assert (tmp_path / "cpu.cfs_quota_us").read_text() == "-1"
+    assert (tmp_path / "cpu.max").read_text() == "max 100000"
+
+
+def test_v2_keeps_memory_back_from_reclaim_and_swaps_as_much_as_it_may(tmp_path: Path) -> None:
+    (tmp_path / "memory.swap.max").touch()
+    wanted = Resources(memory_soft_bytes=600, swap_bytes=50)
+    HierarchyV2(str(tmp_path), NEEDED).apply("", wanted)
+    assert written(tmp_path) == {"memory.low": "600", "memory.swap.max": "50"}
+
+
 def test_v2_hands_controllers_down_to_the_leaf_but_not_in_it(tmp_path: Path) -> None:
     tree = HierarchyV2(str(tmp_path), frozenset({"cpu", "memory", "pids"}))
     tree.create("podium-x/kubepods/pod1/abc", is_leaf=True)
@@ -143,7 +255,7 @@ def test_a_unified_host_is_found_to_be_v2(tmp_path: Path) -> None:
     (tmp_path / "cgroup.controllers").write_text("cpuset cpu io memory hugetlb pids\n")
     found = Cgroups.detect("podium-x", str(tmp_path / "mountinfo"))
     assert [(type(h), h.controllers) for h in found.hierarchies] == [
-        (HierarchyV2, frozenset({"cpu", "io", "memory", "pids"}))
+        (HierarchyV2, frozenset({"cpu", "cpuset", "hugetlb", "io", "memory", "pids"}))
     ]
     assert found.devices_v1 is None
 
@@ -153,8 +265,35 @@ def test_each_controller_is_taken_from_where_it_is(tmp_path: Path, unified: Path
     (tmp_path / "mountinfo").write_text("".join(line for line in lines if "/pids" not in line))
     (unified / "cgroup.controllers").write_text("pids hugetlb\n")
     found = Cgroups.detect("podium-x", str(tmp_path / "mountinfo"))
-    assert found.hierarchies[-1].controllers == frozenset({"pids"})
+    assert found.hierarchies[-1].controllers == frozenset({"hugetlb", "pids"})
     assert isinstance(found.hierarchies[-1], HierarchyV2)
+
+
+def test_trees_of_few_users_are_entered_only_by_those_who_need_them(
+    tmp_path: Path, unified: Path
+) -> None:
+    mounts = V1_MOUNTS + "36 25 0:32 / {0}/cpuset rw - cgroup cgroup rw,cpuset\n"
+    (tmp_path / "mountinfo").write_text(mounts.format(tmp_path))
+    (unified / "cgroup.controllers").write_text("hugetlb\n")
+    found = Cgroups.detect("podium-x", str(tmp_path / "mountinfo"))
+    plain, pinned, huge = (
+        [os.path.relpath(file, tmp_path).split("/")[0] for file in found.procs_files(leaf)]
+        for leaf in (
+            Leaf("a/b", Resources()),
+            Leaf("a/b", Resources(cpuset_cpus="0")),
+            Leaf("a/b", Resources(hugepages=(("2MB", 0),))),
+        )
+    )
+    assert plain == ["cpu,cpuacct", "memory", "pids"]
+    assert (pinned, huge) == ([*plain, "cpuset"], [*plain, "unified"])
+
+
+def test_what_no_controller_can_do_is_refused(tmp_path: Path) -> None:
+    cgroups = Cgroups("r", [HierarchyV1(str(tmp_path), NEEDED)])
+    with pytest.raises(HostUnsupported, match="no cgroup controller for: io"):
+        cgroups.create_leaf(Leaf("a", Resources(io=(IoLimit(8, 0, read_bps=1),))))
+    with pytest.raises(HostUnsupported, match="no cgroup controller for: hugetlb"):
+        cgroups.create_parent("a", Resources(hugepages=(("2MB", 0),)))
 
 
 def test_a_missing_controller_is_named(tmp_path: Path) -> None:
