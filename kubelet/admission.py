@@ -8,17 +8,19 @@ Source: kubelet `pkg/kubelet/lifecycle/predicate.go`.
 from __future__ import annotations
 
 import threading
+from collections import Counter
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
+from kubelet.hardware import HUGE_PAGES
 from kubelet.network import HostPort
 from kubelet.network_wishes import is_same_port, taken_ports
-from kubelet.resources import pod_request
-from podium.api import quantity
+from kubelet.resources import amount, containers_of, pod_request
 
 Object = dict[str, Any]
 
-RESOURCES = ("pods", "cpu", "memory")  # in the order in which Kubernetes compares them
+RESOURCES = ("pods", "cpu", "memory", "ephemeral-storage")  # compared in this order, then others
 
 
 @dataclass(frozen=True)
@@ -32,11 +34,13 @@ class Rejection:
 class Admission:
     """Sums up what the admitted Pods request. Thread-safe; a Pod is counted once."""
 
-    def __init__(self) -> None:
+    def __init__(self, problems: Callable[[Object], Iterable[str]] = lambda _: ()) -> None:
+        """`problems(pod)` says why the machine cannot do what the Pod's annotations ask for."""
         self._lock = threading.Lock()
+        self._problems = problems
         self._requests: dict[str, dict[str, int]] = {}
         self._ports: dict[str, list[HostPort]] = {}
-        self._used = dict.fromkeys(RESOURCES, 0)
+        self._used: Counter[str] = Counter()
 
     def admit(self, pod: Object, node: Object) -> Rejection | None:
         """Count the Pod and give None, or say why it cannot run here."""
@@ -51,6 +55,11 @@ class Admission:
                 "NodeAffinity",
                 "Pod was rejected: Predicate NodeAffinity failed: node(s) didn't match Pod's node "
                 "affinity/selector",
+            )
+        if found := "; ".join(self._problems(pod)):
+            return Rejection(
+                "UnexpectedAdmissionError",
+                f"Allocate failed due to {found}, which is unexpected",
             )
         with self._lock:
             uid = pod["metadata"]["uid"]
@@ -78,16 +87,16 @@ class Admission:
         """It has ended. Safe to repeat."""
         with self._lock:
             self._ports.pop(uid, None)
-            for name, amount in self._requests.pop(uid, {}).items():
-                self._used[name] -= amount
+            for name, value in self._requests.pop(uid, {}).items():
+                self._used[name] -= value
 
     def _count(self, pod: Object, wanted: dict[str, int]) -> None:
         uid = pod["metadata"]["uid"]
         self._requests[uid] = wanted
         if ports := taken_ports(pod):
             self._ports[uid] = ports
-        for name, amount in wanted.items():
-            self._used[name] += amount
+        for name, value in wanted.items():
+            self._used[name] += value
 
     def _clashes(self, pod: Object) -> bool:
         """Whether a port of the node that it wants is somebody else's."""
@@ -95,11 +104,11 @@ class Admission:
         return any(is_same_port(one, other) for one in taken_ports(pod) for other in taken)
 
     def _over(self, wanted: dict[str, int], allocatable: Object) -> Rejection | None:
-        for name in RESOURCES:
-            if name not in allocatable or not wanted[name]:
-                continue
-            capacity = _allocatable(name, allocatable)
-            if self._used[name] + wanted[name] > capacity:
+        for name in sorted(wanted, key=_order):
+            if name not in allocatable and not name.startswith(HUGE_PAGES):
+                continue  # a resource of the cluster's, not of a node's
+            capacity = amount(name, allocatable.get(name, 0))
+            if wanted[name] and self._used[name] + wanted[name] > capacity:
                 return Rejection(
                     f"OutOf{name}",
                     f"Pod was rejected: Node didn't have enough resource: {name}, requested: "
@@ -108,10 +117,17 @@ class Admission:
         return None
 
 
+def _order(name: str) -> tuple[int, str]:
+    return (RESOURCES.index(name) if name in RESOURCES else len(RESOURCES), name)
+
+
 def _requests(pod: Object) -> dict[str, int]:
-    return {"pods": 1, "cpu": pod_request(pod, "cpu"), "memory": pod_request(pod, "memory")}
-
-
-def _allocatable(name: str, allocatable: Object) -> int:
-    value = allocatable[name]
-    return quantity.cpu_millicores(value) if name == "cpu" else quantity.memory_bytes(value)
+    asked = {
+        name
+        for container in containers_of(pod)
+        for amounts in (container.get("resources") or {}).values()
+        if isinstance(amounts, dict)
+        for name in amounts
+    }
+    names = {"cpu", "memory", *asked, *(pod["spec"].get("overhead") or {})}
+    return {"pods": 1} | {name: pod_request(pod, name) for name in names}

@@ -14,8 +14,10 @@ from pathlib import Path
 from typing import Any
 
 from kubelet import configuration, engine
+from kubelet.cgroup_values import CgroupValues
 from kubelet.configuration import KubeletConfiguration
 from kubelet.container_config import ContainerConfigs
+from kubelet.hardware import read_hardware
 from kubelet.image_keeper import COLLECT_EVERY_S, ImageKeeper
 from kubelet.image_puller import ImagePuller
 from kubelet.image_requests import ImageRequests
@@ -30,6 +32,8 @@ from kubelet.node_status import RENEW_EVERY_S, NodeReporter
 from kubelet.object_watch import ObjectWatch
 from kubelet.pod_sync import PodSync
 from kubelet.pull_secrets import PullSecrets
+from kubelet.qos_cgroups import QosCgroups
+from kubelet.runtime.cgroups import Cgroups
 from kubelet.server import KubeletServer, Rooms
 from kubelet.user_ranges import UserRanges
 from kubelet.volumes import Volumes
@@ -71,6 +75,7 @@ class Kubelet:
         self._runtime = engine.connect(node, node_dir)
         self._images = ImageStore(f"{node_dir}/images")
         self._exits = Exits()
+        hardware = read_hardware()
         host = host_address(config["host"])
         self._reporter = NodeReporter(
             self._client,
@@ -81,6 +86,7 @@ class Kubelet:
             images=self._shown_images,
             settings=self._settings,
             runtime_version=self._runtime.version,
+            huge_pages=hardware.huge_page_quantities(),
         )
         self._keeper = ImageKeeper(
             self._images, self._runtime, self._recorder, self._settings,
@@ -94,19 +100,15 @@ class Kubelet:
         )
         volumes = Volumes(node_dir, self._objects.get)
         self._storage = StorageKeeper(self._client, self._informers, volumes.storage, name)
-        configs = ContainerConfigs(
-            node_dir,
-            volumes,
-            seccomp_default=self._settings.seccomp_default,
-            cluster_domain=self._settings.cluster_domain,
-        )
+        configs = ContainerConfigs(node_dir, volumes, CgroupValues(hardware, self._settings))
+        self._qos = QosCgroups(Cgroups.detect(node["cgroupRoot"]), hardware, self._settings)
         index = config["nodes"].index(node)
         user_ranges = UserRanges(Path(node_dir, "pods"), config["id"], index)
         self._sync = PodSync(
             client=self._client, runtime=self._runtime, network=self._network,
             recorder=self._recorder, puller=self._puller, volumes=volumes, configs=configs,
             objects=self._objects, node=self._reporter.node, find=self._find, requeue=self._wake,
-            settings=self._settings, exits=self._exits, user_ranges=user_ranges,
+            settings=self._settings, exits=self._exits, user_ranges=user_ranges, qos=self._qos,
         )  # fmt: skip
         self._loop = ReconcileLoop("pod-sync", self._sync.reconcile, workers=WORKERS)
         self._node_loop = ReconcileLoop("node-status", self._reporter.reconcile)
@@ -203,6 +205,7 @@ class Kubelet:
         self._informers.start()
         if self._pods.wait_synced():
             self._sync.count_running(self._pods.list())
+            self._qos.start()
             for uid in self._sync.known():
                 self._wake(uid)
             self._loop.start()

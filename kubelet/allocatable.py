@@ -1,7 +1,7 @@
 """What of a node's capacity Pods may have. Pure.
 
 Room kubelet; called by node_status.py. Allocatable is the capacity less what is reserved for the
-system and for the kubelet, less what the kubelet evicts for.
+system and for the kubelet, less what the kubelet evicts for, and of the memory less huge pages.
 Source: Kubernetes docs "Reserve Compute Resources for System Daemons".
 """
 
@@ -11,6 +11,7 @@ from collections.abc import Mapping
 
 from kubelet import thresholds
 from kubelet.configuration import KubeletConfiguration
+from kubelet.hardware import HUGE_PAGES
 from podium.api import quantity
 
 _EVICTED_FOR = {"memory": thresholds.MEMORY, "ephemeral-storage": thresholds.DISK}
@@ -27,6 +28,10 @@ def allocatable(capacity: Mapping[str, str], settings: KubeletConfiguration) -> 
             for reserved in (settings.kube_reserved, settings.system_reserved)
             if name in reserved
         )
+        if name == "memory":  # what is set aside for huge pages nobody else can have
+            kept += sum(
+                _amount(n, text) for n, text in capacity.items() if n.startswith(HUGE_PAGES)
+            )
         signal = _EVICTED_FOR.get(name)
         if signal in hard:
             kept += hard[signal].of(whole)

@@ -7,22 +7,27 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from kubelet import resources, security
+from kubelet import security
+from kubelet.cgroup_values import CgroupValues
+from kubelet.devices import devices_of
+from kubelet.disks import disk_below
 from kubelet.environment import ConfigMissing, Surroundings, environment, expand
 from kubelet.image_keeper import IMAGE_LABEL
 from kubelet.image_puller import Pulled
 from kubelet.pod_files import etc_mounts, termination_mount
-from kubelet.pod_hostname import CLUSTER_DOMAIN, kernel_name
+from kubelet.pod_hostname import kernel_name
+from kubelet.resources import oom_score_adj
 from kubelet.runtime.capabilities import NAMES as CAPABILITIES
-from kubelet.runtime.protocol import ContainerConfig, PidNamespace
+from kubelet.runtime.protocol import ContainerConfig, PidNamespace, Resources
 from kubelet.seccomp import SeccompProfiles
 from kubelet.user_label import USER_LABEL, user_label
 from kubelet.user_lookup import User, resolve_user
 from kubelet.volumes import Volumes
+from podium.api.resource_annotations import speaks_of_io
 
 Object = dict[str, Any]
 
@@ -37,15 +42,15 @@ class NoCommand(Exception):
 class ContainerConfigs:
     """Makes configs; knows where a container's log goes."""
 
-    def __init__(
-        self, node_dir: str, volumes: Volumes, *, seccomp_default: bool = False,
-        cluster_domain: str = CLUSTER_DOMAIN,
-    ) -> None:  # fmt: skip
-        self._domain = cluster_domain
+    def __init__(self, node_dir: str, volumes: Volumes, values: CgroupValues) -> None:
+        self._node_dir = node_dir
+        self._domain = values.settings.cluster_domain
         self._logs = Path(node_dir) / "logs"
         self._volumes = volumes
-        self._seccomp = SeccompProfiles(f"{node_dir}/seccomp", is_default=seccomp_default)
-        self._memory_bytes = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+        self._values = values
+        self._seccomp = SeccompProfiles(
+            f"{node_dir}/seccomp", is_default=values.settings.seccomp_default
+        )
 
     def make(
         self, pod: Object, container: Object, attempt: int, *, image: Pulled,
@@ -64,6 +69,8 @@ class ContainerConfigs:
         env |= _environment(pod, container, image, user, around)
         pod_dir = self._volumes.pod_dir(pod["metadata"]["uid"])
         taken = [mount["mountPath"] for mount in container.get("volumeMounts") or ()]
+        volume_mounts = self._volumes.mounts(pod, container, paths, env)
+        disks = self._disks(pod, [mount.source for mount in volume_mounts])
         return ContainerConfig(
             name=container["name"],
             attempt=attempt,
@@ -75,8 +82,9 @@ class ContainerConfigs:
             mounts=[
                 *etc_mounts(pod, around.pod_ip, pod_dir / "etc", taken, self._domain),
                 termination_mount(container, pod_dir, attempt),
-                *self._volumes.mounts(pod, container, paths, env),
+                *volume_mounts,
             ],
+            devices=devices_of(pod, container),
             uid=user.uid,
             gid=user.gid,
             groups=groups,
@@ -90,8 +98,8 @@ class ContainerConfigs:
             stdin_once=bool(container.get("stdinOnce")),
             tty=bool(container.get("tty")),
             pid_namespace=_pid_namespace(pod),
-            resources=resources.container_resources(container),
-            oom_score_adj=resources.oom_score_adj(pod, container, self._memory_bytes),
+            resources=self._values.of_container(pod, container, disks),
+            oom_score_adj=oom_score_adj(pod, container, self._values.hardware.memory_bytes),
             stop_signal=_signal_number(image.stop_signal),
             labels={
                 "grace": str(grace_s(pod)),
@@ -99,6 +107,21 @@ class ContainerConfigs:
                 USER_LABEL: user_label(user.uid, user.gid, groups),
             },
         )
+
+    def problems(self, pod: Object) -> Iterable[str]:
+        """Why this machine cannot do what the Pod's annotations ask for."""
+        return self._values.cpuset_problems(pod)
+
+    def pod_resources(self, pod: Object, paths: Iterable[str]) -> Resources:
+        """Of the whole Pod, once its volumes lie at `paths`."""
+        return self._values.of_pod(pod, self._disks(pod, paths))
+
+    def _disks(self, pod: Object, paths: Iterable[str]) -> set[tuple[int, int]]:
+        """Below its root and its volumes; not looked for unless something is said of them."""
+        if not speaks_of_io(pod["metadata"].get("annotations") or {}):
+            return set()
+        found = (disk_below(path) for path in (self._node_dir, *paths))
+        return {disk for disk in found if disk is not None}
 
     # ---- logs ----
 

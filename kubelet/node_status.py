@@ -11,7 +11,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from kubelet import machine
@@ -48,9 +48,11 @@ class NodeReporter:
     def __init__(
         self, client: Client, name: str, *, pod_cidr: str, node_dir: str, host: str,
         images: Callable[[], list[Object]], settings: KubeletConfiguration, runtime_version: str,
+        huge_pages: Mapping[str, str] | None = None,
     ) -> None:  # fmt: skip
         self._client = client
         self._settings, self._runtime_version = settings, runtime_version
+        self._huge_pages = huge_pages or {}
         self.name = name
         self._pod_cidr = pod_cidr
         self._node_dir = node_dir
@@ -137,6 +139,7 @@ class NodeReporter:
             "cpu": str(found.cpus),
             "memory": f"{found.memory // 1024}Ki",
             "ephemeral-storage": f"{found.disk // 1024}Ki",
+            **self._huge_pages,
             "pods": str(self._settings.max_pods),
         }
         return {

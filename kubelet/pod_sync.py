@@ -44,9 +44,16 @@ from kubelet.pod_plan import (
 from kubelet.pod_status import Observed
 from kubelet.post_start import PostStarts
 from kubelet.probes import Prober, Verdict
-from kubelet.resources import cgroup_parent, pod_resources
+from kubelet.qos_cgroups import QosCgroups
+from kubelet.resources import cgroup_parent
 from kubelet.runtime.errors import RuntimeFailure
-from kubelet.runtime.protocol import ContainerStatus, Runtime, SandboxConfig, SandboxStatus
+from kubelet.runtime.protocol import (
+    ContainerStatus,
+    Resources,
+    Runtime,
+    SandboxConfig,
+    SandboxStatus,
+)
 from kubelet.seccomp import ProfileError
 from kubelet.status_writer import StatusWriter
 from kubelet.termination import last_words
@@ -54,6 +61,7 @@ from kubelet.user_lookup import UnknownUser
 from kubelet.user_ranges import NoUserRange, UserRanges
 from kubelet.volumes import VolumeError, Volumes
 from podium.api import meta
+from podium.api.resource_annotations import speaks_of_io
 from podium.client.event_recorder import Recorder
 from podium.client.http import Client
 
@@ -107,15 +115,15 @@ class PodSync:
         puller: ImagePuller, volumes: Volumes, configs: ContainerConfigs, objects: ObjectWatch,
         node: Callable[[], Object], find: Callable[[str], Object | None],
         requeue: Callable[[str], None], settings: KubeletConfiguration, exits: Exits,
-        user_ranges: UserRanges,
+        user_ranges: UserRanges, qos: QosCgroups,
     ) -> None:  # fmt: skip
-        self._settings, self._user_ranges = settings, user_ranges
+        self._settings, self._user_ranges, self._qos = settings, user_ranges, qos
         self._modules = security_admission.find_modules()
         self._runtime, self._network, self._recorder = runtime, network, recorder
         self._puller, self._volumes, self._configs = puller, volumes, configs
         self._objects = objects
         self._node, self._find = node, find
-        self._admission = Admission()
+        self._admission = Admission(configs.problems)
         self._writer = StatusWriter(client)
         hooks = Hooks(runtime, exits)
         self._stops = ContainerStops(runtime, recorder, hooks, requeue)
@@ -141,6 +149,7 @@ class PodSync:
             status = pod.get("status") or {}
             if status.get("startTime") and not pod_status.is_terminal(status):
                 self._admission.count(pod)
+                self._qos.admitted(pod)
 
     def reconcile(self, uid: str) -> float | None:
         """One look; seconds until the next if nothing else wakes us."""
@@ -173,10 +182,12 @@ class PodSync:
     def _is_admitted(self, look: Look) -> bool:
         if look.status.get("startTime"):
             self._admission.count(look.pod)
+            self._qos.admitted(look.pod)
             return True
         rejection = security_admission.rejection(look.pod, self._settings, self._modules)
         rejection = rejection or self._admission.admit(look.pod, self._node())
         if rejection is None:
+            self._qos.admitted(look.pod)
             return True
         self._recorder.event(look.pod, "Warning", rejection.reason, rejection.message)
         self._write(look, pod_status.failed(
@@ -263,6 +274,19 @@ class PodSync:
         except VolumeError as failure:
             self._recorder.event(look.pod, "Warning", "FailedMount", str(failure))
             return RETRY_S
+        return self._limit_io(look)
+
+    def _limit_io(self, look: Look) -> float | None:
+        """Of the Pod as a whole: now that its volumes are there, their disks are known."""
+        if not speaks_of_io(look.pod["metadata"].get("annotations") or {}):
+            return None
+        try:
+            resources = self._configs.pod_resources(look.pod, look.paths.values())
+            self._runtime.update_sandbox_resources(look.uid, resources)
+        except (RuntimeFailure, OSError) as failure:
+            message = f"Failed to limit I/O: {failure}"
+            self._recorder.event(look.pod, "Warning", "FailedCreatePodSandBox", message)
+            return RETRY_S
         return None
 
     def _ensure_sandbox(self, look: Look) -> str:
@@ -271,7 +295,10 @@ class PodSync:
         if not look.has_sandbox:
             if look.sandbox is not None or look.status.get("podIP"):
                 self._drop_lost_sandbox(look)
-            config = _sandbox_config(look.pod, self._settings, self._user_ranges)
+            resources = self._configs.pod_resources(look.pod, ())
+            config = _sandbox_config(
+                look.pod, resources, self._settings.cluster_domain, self._user_ranges
+            )
             look.sandbox = self._runtime.run_pod_sandbox(config)
             memory.bandwidth = Bandwidth()  # its interface will be a new one
         assert look.sandbox is not None
@@ -485,6 +512,7 @@ class PodSync:
     def _free(self, look: Look) -> None:
         """A Pod that is over keeps its logs and its place in the API, and nothing else."""
         self._admission.release(look.uid)
+        self._qos.released(look.uid)
         self._objects.forget(look.uid)
         self._prober.forget(look.uid)
         if self._end.has_left(look.uid) and self._end.stop(
@@ -501,6 +529,7 @@ class PodSync:
         self._end.clean_up(uid)
         self._end.remove_logs(uid)
         self._admission.release(uid)
+        self._qos.released(uid)
         self._objects.forget(uid)
         self._puller.forget(uid)
         self._writer.forget(uid)
@@ -524,15 +553,15 @@ def _lives(container: ContainerStatus | None) -> bool:
 
 
 def _sandbox_config(
-    pod: Object, settings: KubeletConfiguration, user_ranges: UserRanges
+    pod: Object, resources: Resources, domain: str, user_ranges: UserRanges
 ) -> SandboxConfig:
     spec, about = pod["spec"], pod["metadata"]
     has_users = spec.get("hostUsers") is False
     return SandboxConfig(
         id=about["uid"],
-        hostname=kernel_name(pod, settings.cluster_domain),
+        hostname=kernel_name(pod, domain),
         cgroup_parent=cgroup_parent(pod),
-        resources=pod_resources(pod, settings.pod_pids_limit),
+        resources=resources,
         host_network=bool(spec.get("hostNetwork")),
         host_ipc=bool(spec.get("hostIPC")),
         sysctls=sysctls.of_pod(pod),

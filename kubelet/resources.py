@@ -1,107 +1,89 @@
-"""From a Pod's requests and limits to cgroup values, its QoS class and its place: pure functions.
+"""What a Pod asks for: requests and limits of its containers and of the whole, its QoS class, its
+place among the cgroups, its rank when memory is short. Pure functions.
 
-Room kubelet; called by pod_sync.py, container_config.py, pod_status.py and admission.py.
-Source: kubelet `pkg/kubelet/cm` (shares and quotas), Kubernetes docs "Pod Quality of Service
-Classes".
+Room kubelet; called by cgroup_values.py, container_config.py, pod_status.py and admission.py.
+Source: Kubernetes' `component-helpers/resource`, kubelet `pkg/kubelet/qos`, Kubernetes docs "Pod
+Quality of Service Classes".
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from kubelet.pod_plan import is_sidecar
-from kubelet.runtime.protocol import Resources
 from podium.api import quantity
 
 Object = dict[str, Any]
 
-QUOTA_PERIOD_US = 100_000
-MIN_QUOTA_US = 1_000  # the kernel's own minimum
-SHARES_PER_CPU = 1024
-MIN_SHARES, MAX_SHARES = 2, 262_144
 # kubelet `pkg/kubelet/qos/policy.go`: who is killed first when the node is out of memory
 GUARANTEED_OOM_SCORE, BEST_EFFORT_OOM_SCORE = -997, 1000
+SYSTEM_CRITICAL_PRIORITY = 2_000_000_000
+NODE_CRITICAL = "system-node-critical"
 
 
 def request(container: Object, name: str) -> int:
     """Millicores for "cpu", else bytes or a count; a limit without a request counts as one."""
-    return _amount(container, "requests", name) or _amount(container, "limits", name)
+    asked = _amount(container, "requests", name)
+    return limit(container, name) if asked is None else asked
 
 
 def limit(container: Object, name: str) -> int:
     """0 = none."""
-    return _amount(container, "limits", name)
+    return _amount(container, "limits", name) or 0
 
 
-def _amount(container: Object, kind: str, name: str) -> int:
+def _amount(container: Object, kind: str, name: str) -> int | None:
     value = ((container.get("resources") or {}).get(kind) or {}).get(name)
     if value is None:
-        return 0
+        return None
+    return amount(name, value)
+
+
+def amount(name: str, value: Any) -> int:
     return quantity.cpu_millicores(value) if name == "cpu" else quantity.memory_bytes(value)
+
+
+def containers_of(pod: Object) -> Iterator[Object]:
+    yield from pod["spec"].get("initContainers") or ()
+    yield from pod["spec"]["containers"]
 
 
 def pod_request(pod: Object, name: str) -> int:
     """What the Pod needs at its hungriest."""
-    spec = pod["spec"]
-    overhead = _amount({"resources": {"requests": spec.get("overhead") or {}}}, "requests", name)
-    return _at_most(spec, lambda container: request(container, name)) + overhead
+    overhead = amount(name, (pod["spec"].get("overhead") or {}).get(name, 0))
+    return _at_its_hungriest(pod, lambda container: request(container, name)) + overhead
 
 
-def _pod_limit(pod: Object, name: str) -> int:
+def pod_limit(pod: Object, name: str) -> int:
     """0 = none: one container without a limit leaves the whole Pod without one."""
-    spec = pod["spec"]
-    every = [*spec["containers"], *(spec.get("initContainers") or ())]
-    if not all(limit(container, name) for container in every):
+    if not all(limit(container, name) for container in containers_of(pod)):
         return 0
-    return _at_most(spec, lambda container: limit(container, name))
+    overhead = amount(name, (pod["spec"].get("overhead") or {}).get(name, 0))
+    return _at_its_hungriest(pod, lambda container: limit(container, name)) + overhead
 
 
-def _at_most(spec: Object, amount: Callable[[Object], int]) -> int:
-    """All containers and sidecars together, or an init container beside those sidecars that have
-    started before it (KEP-753)."""
-    staying = at_start = 0
-    for container in spec.get("initContainers") or ():
-        wanted = amount(container)
-        at_start = max(at_start, staying + wanted)
+def pod_sum(pod: Object, name: str) -> int:
+    """Of the limits that there are: of huge pages a container without a limit gets none."""
+    return _at_its_hungriest(pod, lambda container: limit(container, name))
+
+
+def _at_its_hungriest(pod: Object, need: Callable[[Object], int]) -> int:
+    """All containers with all sidecars, or one init container with the sidecars before it
+    (KEP-753, "Resources calculation")."""
+    sidecars = peak = 0
+    for container in pod["spec"].get("initContainers") or ():
         if is_sidecar(container):
-            staying += wanted
-    return max(staying + sum(amount(container) for container in spec["containers"]), at_start)
-
-
-def shares(millicores: int) -> int:
-    return min(max(millicores * SHARES_PER_CPU // 1000, MIN_SHARES), MAX_SHARES)
-
-
-def quota_us(millicores: int) -> int | None:
-    """Microseconds of each period; None for no limit."""
-    return max(millicores * QUOTA_PERIOD_US // 1000, MIN_QUOTA_US) if millicores else None
-
-
-def container_resources(container: Object) -> Resources:
-    """cgroup values of one container."""
-    return Resources(
-        cpu_shares=shares(request(container, "cpu")),
-        cpu_quota_us=quota_us(limit(container, "cpu")),
-        cpu_period_us=QUOTA_PERIOD_US,
-        memory_bytes=limit(container, "memory") or None,
-    )
-
-
-def pod_resources(pod: Object, pids_limit: int) -> Resources:
-    """cgroup values of the whole Pod. `pids_limit` is what a fork bomb stops at; -1 is none."""
-    return Resources(
-        cpu_shares=shares(pod_request(pod, "cpu")),
-        cpu_quota_us=quota_us(_pod_limit(pod, "cpu")),
-        cpu_period_us=QUOTA_PERIOD_US,
-        memory_bytes=_pod_limit(pod, "memory") or None,
-        pids=pids_limit if pids_limit > 0 else None,
-    )
+            sidecars += need(container)
+            peak = max(peak, sidecars)
+        else:
+            peak = max(peak, sidecars + need(container))
+    return max(peak, sidecars + sum(need(container) for container in pod["spec"]["containers"]))
 
 
 def qos_class(pod: Object) -> str:
     """Guaranteed, Burstable or BestEffort."""
-    containers = [*pod["spec"]["containers"], *(pod["spec"].get("initContainers") or ())]
+    containers = list(containers_of(pod))
     if not any(_said(container) for container in containers):
         return "BestEffort"
     return "Guaranteed" if all(_is_guaranteed(c) for c in containers) else "Burstable"
@@ -127,16 +109,25 @@ def cgroup_parent(pod: Object) -> str:
     return f"kubepods/{between}pod{pod['metadata']['uid']}"
 
 
+def is_critical(pod: Object) -> bool:
+    return int(pod["spec"].get("priority") or 0) >= SYSTEM_CRITICAL_PRIORITY
+
+
 def oom_score_adj(pod: Object, container: Object, node_memory_bytes: int) -> int:
     """−1000 (never killed) to 1000 (first)."""
+    if is_critical(pod) and pod["spec"].get("priorityClassName") == NODE_CRITICAL:
+        return GUARANTEED_OOM_SCORE
     match qos_class(pod):
         case "Guaranteed":
             return GUARANTEED_OOM_SCORE
         case "BestEffort":
             return BEST_EFFORT_OOM_SCORE
-    asked = _amount(container, "requests", "memory")
-    if is_sidecar(container):  # it is not to die before those whom it serves
-        others = (_amount(c, "requests", "memory") for c in pod["spec"]["containers"])
-        asked = max(asked, min(others))
+    asked = _asked_memory(container)
+    if is_sidecar(container):  # it must not be killed before those that it serves
+        asked = max(asked, min(_asked_memory(main) for main in pod["spec"]["containers"]))
     score = 1000 - 1000 * asked // max(node_memory_bytes, 1)
     return min(max(score, 1000 + GUARANTEED_OOM_SCORE), BEST_EFFORT_OOM_SCORE - 1)
+
+
+def _asked_memory(container: Object) -> int:
+    return _amount(container, "requests", "memory") or 0

@@ -15,6 +15,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from podium.api import resource_annotations
+
 Object = dict[str, Any]
 
 RUNNABLE_VOLUMES = frozenset(
@@ -40,7 +42,16 @@ def containers_of(pod: Object) -> Iterator[tuple[str, Object]]:
 
 def refusals(pod: Object) -> list[str]:
     """One line for each field because of which this Pod is not run."""
-    return [*_of_pod(pod["spec"]), *_of_volumes(pod["spec"]), *_of_containers(pod)]
+    parts = (_of_annotations(pod), _of_pod(pod["spec"]), _of_volumes(pod["spec"]))
+    return [line for part in (*parts, _of_containers(pod)) for line in part]
+
+
+def _of_annotations(pod: Object) -> Iterator[str]:
+    """The API server refuses these; a Pod from a file has not passed it."""
+    names = {container["name"] for _, container in containers_of(pod)}
+    annotations = pod["metadata"].get("annotations") or {}
+    for key, value, why in resource_annotations.problems(annotations, names):
+        yield f'metadata.annotations[{key}]: Invalid value: "{value}": {why}'
 
 
 def _of_pod(spec: Object) -> Iterator[str]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from fractions import Fraction
 from typing import Any
 
 from apiserver.validation.causes import (
@@ -336,20 +337,61 @@ def resources(found: Object, path: str) -> list[Cause]:
     causes: list[Cause] = []
     for kind, amounts in (("limits", limits), ("requests", requests)):
         for name, value in amounts.items():
-            at = f"{path}.{kind}[{name}]"
-            causes += _resource_name(name, f"{path}.{kind}")
-            if quantity.parse(value) < 0:
-                causes.append(invalid(at, str(value), NOT_NEGATIVE))
+            causes += _amount(name, value, f"{path}.{kind}")
     for name, request in requests.items():
-        limit = limits.get(name)
-        if limit is not None and quantity.parse(request) > quantity.parse(limit):
-            why = f"must be less than or equal to {name} limit of {quantity.canonical(limit)}"
-            causes.append(invalid(f"{path}.requests", quantity.canonical(request), why))
+        causes += _against_limit(name, request, limits.get(name), path)
+    asked = {*limits, *requests}
+    if not asked & {"cpu", "memory"} and any(_is_huge_pages(name) for name in asked):
+        causes.append(forbidden(path, "HugePages require cpu or memory"))
     return causes
 
 
+def _amount(name: str, value: Any, path: str) -> list[Cause]:
+    at = f"{path}[{name}]"
+    causes = _resource_name(name, path)
+    number = quantity.parse(value)
+    if number < 0:
+        return [*causes, invalid(at, str(value), NOT_NEGATIVE)]
+    if _is_extended(name) and number.denominator != 1:
+        causes.append(invalid(at, quantity.canonical(value), "must be an integer"))
+    if _is_huge_pages(name) and not _is_multiple_of_page(name, number):
+        size = quantity.canonical(value)
+        causes.append(invalid(at, size, f"{size} is not positive integer multiple of {name}"))
+    return causes
+
+
+def _against_limit(name: str, request: Any, limit: Any, path: str) -> list[Cause]:
+    """Of what cannot be overcommitted as much is requested as is the limit."""
+    is_exact = _is_huge_pages(name) or _is_extended(name)
+    if limit is None:
+        why = "Limit must be set for non overcommitable resources"
+        return [required(f"{path}.limits", why)] if is_exact else []
+    wanted, most = quantity.parse(request), quantity.parse(limit)
+    word = "equal to" if is_exact else "less than or equal to"
+    if (wanted != most) if is_exact else (wanted > most):
+        why = f"must be {word} {name} limit of {quantity.canonical(limit)}"
+        return [invalid(f"{path}.requests", quantity.canonical(request), why)]
+    return []
+
+
+def _is_huge_pages(name: str) -> bool:
+    return name.startswith("hugepages-")
+
+
+def _is_extended(name: str) -> bool:
+    return "/" in name and not name.partition("/")[0].endswith("kubernetes.io")
+
+
+def _is_multiple_of_page(name: str, number: Fraction) -> bool:
+    try:
+        page = quantity.parse(name.removeprefix("hugepages-"))
+    except ValueError:
+        return False
+    return page > 0 and number % page == 0
+
+
 def _resource_name(name: str, path: str) -> list[Cause]:
-    if name in _CONTAINER_RESOURCES or name.startswith("hugepages-"):
+    if name in _CONTAINER_RESOURCES or _is_huge_pages(name):
         return []
     causes = each_invalid(path, name, names.label_key(name))
     if "/" not in name:

@@ -22,7 +22,7 @@ from apiserver.validation.containers import container_list, host_ports, image
 from apiserver.validation.host_namespaces import host_namespaces
 from apiserver.validation.security import apparmor_agrees, apparmor_annotations, pod_security
 from apiserver.validation.volumes import volume_list
-from podium.api import names
+from podium.api import names, resource_annotations
 from podium.api.status import Cause
 
 Object = dict[str, Any]
@@ -45,7 +45,7 @@ def validate_pod(pod: Object) -> list[Cause]:
     causes += apparmor_agrees(annotations, spec, "spec")
     if spec.get("ephemeralContainers"):
         causes.append(forbidden("spec.ephemeralContainers", "cannot be set on create"))
-    return causes
+    return causes + _annotations(pod.get("metadata") or {}, spec, "metadata")
 
 
 def template(found: Object, path: str) -> list[Cause]:
@@ -60,7 +60,18 @@ def template(found: Object, path: str) -> list[Cause]:
     if spec.get("ephemeralContainers"):
         why = "ephemeral containers not allowed in pod template"
         causes.append(forbidden(f"{path}.spec.ephemeralContainers", why))
-    return causes
+    return causes + _annotations(meta, spec, f"{path}.metadata")
+
+
+def _annotations(meta: Object, spec: Object, path: str) -> list[Cause]:
+    """Those in Podium's own domain that ask for resources."""
+    found = meta.get("annotations") or {}
+    kinds = ("initContainers", "containers")
+    containers = {c.get("name", "") for kind in kinds for c in spec.get(kind) or ()}
+    return [
+        invalid(f"{path}.annotations[{key}]", value, why)
+        for key, value, why in resource_annotations.problems(found, containers)
+    ]
 
 
 def pod_spec(spec: Object, path: str) -> list[Cause]:
@@ -188,6 +199,7 @@ def validate_pod_update(new: Object, old: Object) -> list[Cause]:
     for kind in ("containers", "initContainers"):
         for index, container in enumerate(spec.get(kind) or ()):
             causes += image(container, f"spec.{kind}[{index}]")
+    causes += _annotations_update(new["metadata"], old["metadata"])
     causes += _deadline_update(spec, was)
     causes += _tolerations_update(spec.get("tolerations") or [], was.get("tolerations") or [])
     had = [g.get("name") for g in was.get("schedulingGates") or ()]
@@ -198,6 +210,16 @@ def validate_pod_update(new: Object, old: Object) -> list[Cause]:
     if not causes:
         causes += _fixed_fields(_as_before(spec, was), was)
     return causes
+
+
+def _annotations_update(new: Object, old: Object) -> list[Cause]:
+    """What a container was started with stays what is said of it."""
+    now, was = new.get("annotations") or {}, old.get("annotations") or {}
+    return [
+        forbidden(f"metadata.annotations[{key}]", "may not be changed after the pod was created")
+        for key in sorted({*now, *was})
+        if now.get(key) != was.get(key) and resource_annotations.asks_for_resources(key)
+    ]
 
 
 def _deadline_update(spec: Object, was: Object) -> list[Cause]:

@@ -317,6 +317,12 @@ class ContainerdRuntime:
         except OSError as error:
             raise RuntimeFailure(f"container {container_id[:12]}: {error}") from None
 
+    def update_sandbox_resources(self, sandbox_id: str, resources: Resources) -> None:
+        try:
+            self.cgroups.update(self._sandbox(sandbox_id).cgroup_parent, resources)
+        except OSError as error:
+            raise RuntimeFailure(f"sandbox {sandbox_id}: {error}") from None
+
     def container_stats(self, container_id: str) -> ContainerStats:
         path = self._cgroup(self._running(container_id))
         try:

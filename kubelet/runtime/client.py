@@ -356,6 +356,13 @@ class PodiumRuntime:
         except OSError as error:
             raise RuntimeFailure(f"container {container_id[:12]}: {error}") from None
 
+    def update_sandbox_resources(self, sandbox_id: str, resources: Resources) -> None:
+        self._shim(sandbox_id)
+        try:
+            self.cgroups.update(self._cgroup_parents[sandbox_id], resources)
+        except OSError as error:
+            raise RuntimeFailure(f"sandbox {sandbox_id}: {error}") from None
+
     def container_stats(self, container_id: str) -> ContainerStats:
         path = self._cgroup(self._running(container_id))
         try:

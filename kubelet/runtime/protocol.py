@@ -36,12 +36,14 @@ class IoLimit:
 
 @dataclass(frozen=True)
 class Resources:
-    """Limits of one cgroup; None, 0 or an empty value leaves the kernel's default.
+    """Limits of one cgroup; None or an empty value leaves the kernel's default, and so does 0
+    unless something else is said.
 
     cpu_shares uses cgroup v1's scale (2–262144, 1 CPU = 1024); the v2 driver converts it to
     cpu.weight (1–10000) the way the OCI runtimes do. cpu_quota_us is per cpu_period_us.
-    swap_bytes comes on top of memory_bytes; with a memory limit None means none. hugepages are
-    pairs of the kernel's name of a size and bytes: ("2MB", 4194304); 0 bytes is a limit there.
+    swap_bytes comes on top of memory_bytes; 0 is no swap, and so is None with a memory limit.
+    memory_soft_bytes 0 keeps nothing back. hugepages are pairs of the kernel's name of a size and
+    bytes: ("2MB", 4194304); 0 bytes is a limit there.
     Asking for what the kernel has no controller for raises HostUnsupported.
     """
 
@@ -336,6 +338,9 @@ class Runtime(Protocol):
         """After rotation: write on in a new file at the container's log_path."""
 
     def update_resources(self, container_id: str, resources: Resources) -> None: ...
+    def update_sandbox_resources(self, sandbox_id: str, resources: Resources) -> None:
+        """What all containers of a ready sandbox may use together."""
+
     def container_stats(self, container_id: str) -> ContainerStats:
         """Of a running container, read from the kernel (well below a millisecond)."""
 

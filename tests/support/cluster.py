@@ -177,16 +177,24 @@ class ContainerCgroups:
     """Reads a container's cgroup files, whichever version this machine has."""
 
     def __init__(self, pid: int) -> None:
+        self.pid = pid
         lines = Path(f"/proc/{pid}/cgroup").read_text().splitlines()
         self._paths = {names: path for _, names, path in (line.split(":", 2) for line in lines)}
 
-    def read(self, v1_file: str, v2_file: str) -> str:
-        """The content of a file by its names in cgroup v1 and v2."""
+    def read(self, v1_file: str, v2_file: str, above: int = 0) -> str:
+        """The content of a file by its names in cgroup v1 and v2; with `above` 1 of the Pod's
+        cgroup, with 2 of its QoS class'."""
         controller = v1_file.partition(".")[0]
         for names, path in self._paths.items():
             if controller in names.split(","):
-                return Path(f"/sys/fs/cgroup/{controller}{path}", v1_file).read_text().strip()
-        return Path(f"/sys/fs/cgroup{self._paths['']}", v2_file).read_text().strip()
+                directory = Path(f"/sys/fs/cgroup/{controller}{path}")
+                return _ancestor(directory, above).joinpath(v1_file).read_text().strip()
+        directory = Path(f"/sys/fs/cgroup{self._paths['']}")
+        return _ancestor(directory, above).joinpath(v2_file).read_text().strip()
+
+
+def _ancestor(directory: Path, above: int) -> Path:
+    return directory if above == 0 else directory.parents[above - 1]
 
 
 PODIUM = [sys.executable, "-P", "-m", "podium.cli.main"]

@@ -40,3 +40,15 @@ def loop_disk(file: Path, size_bytes: int = SIZE_BYTES) -> Iterator[Disk]:
         yield Disk(path)
     finally:
         subprocess.run(["losetup", "--detach", path], check=True)
+
+
+@contextmanager
+def mounted(disk: Disk, directory: Path) -> Iterator[Path]:
+    """With a file system of its own on it."""
+    subprocess.run(["mkfs.ext4", "-q", "-F", disk.path], check=True)
+    directory.mkdir()
+    subprocess.run(["mount", disk.path, str(directory)], check=True)
+    try:
+        yield directory
+    finally:
+        subprocess.run(["umount", str(directory)], check=True)

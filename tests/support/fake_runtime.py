@@ -45,6 +45,20 @@ _EXIT = re.compile(r"exit (\d+)\Z")
 
 
 @dataclass
+class FakeCgroups:
+    """The cgroups above the Pods': remembers what they were given."""
+
+    values: dict[str, Resources] = field(default_factory=dict)
+    protected_bytes: dict[str, int] = field(default_factory=dict)
+
+    def create_parent(self, path: str, resources: Resources) -> None:
+        self.values[path] = resources
+
+    def protect_memory(self, path: str, amount_bytes: int) -> None:
+        self.protected_bytes[path] = amount_bytes
+
+
+@dataclass
 class _Container:
     config: ContainerConfig
     status: ContainerStatus
@@ -253,6 +267,10 @@ class FakeRuntime:
 
     def update_resources(self, container_id: str, resources: Resources) -> None:
         self._running(container_id).resources = resources
+
+    def update_sandbox_resources(self, sandbox_id: str, resources: Resources) -> None:
+        self._ready(sandbox_id)
+        self.calls.append(("update_sandbox_resources", sandbox_id))
 
     def container_stats(self, container_id: str) -> ContainerStats:
         self._running(container_id)

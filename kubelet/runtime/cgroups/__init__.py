@@ -157,6 +157,11 @@ class Cgroups:
         for hierarchy in self._trees(resources):
             hierarchy.apply(f"{self.root}/{path}", resources)
 
+    def protect_memory(self, path: str, amount_bytes: int) -> None:
+        """v2: what is kept back from reclaim below `path`, in all. v1's soft limits need none."""
+        if isinstance(self._memory, HierarchyV2):
+            write(f"{self._memory.directory(self._full(path))}/memory.low", str(amount_bytes))
+
     def stats(self, path: str) -> ContainerStats:
         from kubelet.runtime.cgroups import accounts
 
@@ -218,15 +223,16 @@ class Cgroups:
     def _trees(self, resources: Resources) -> list[Hierarchy]:
         """Those that matter for `resources`; HostUnsupported if one would be needed and is not."""
         asked = {
-            "cpuset": resources.cpuset_cpus,
-            "hugetlb": resources.hugepages,
-            "io": resources.io or resources.io_weight,
+            "cpuset": bool(resources.cpuset_cpus),
+            "hugetlb": any(amount for _, amount in resources.hugepages),
+            "io": bool(resources.io or resources.io_weight),
         }
-        needed = {name for name, value in asked.items() if value}
-        more = [tree for tree in self.on_demand if tree.controllers & needed]
+        useful = {"cpuset"} if resources.cpuset_cpus else set()
+        useful |= {"hugetlb"} if resources.hugepages else set()
+        more = [tree for tree in self.on_demand if tree.controllers & useful]
         trees = [*self.hierarchies, *more]
         present = {"io" if name == "blkio" else name for tree in trees for name in tree.controllers}
-        if missing := needed - present:
+        if missing := {name for name, is_needed in asked.items() if is_needed} - present:
             names = ", ".join(sorted(missing))
             raise HostUnsupported(f"the kernel offers no cgroup controller for: {names}")
         return trees

@@ -73,7 +73,7 @@ def _apply_cpu(directory: str, resources: Resources) -> None:
 
 
 def _apply_memory(directory: str, resources: Resources) -> None:
-    if resources.memory_soft_bytes:
+    if resources.memory_soft_bytes is not None:
         write(f"{directory}/memory.soft_limit_in_bytes", str(resources.memory_soft_bytes))
     if resources.memory_bytes:
         _limit_memory(directory, resources.memory_bytes, resources.swap_bytes or 0)

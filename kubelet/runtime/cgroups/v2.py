@@ -87,7 +87,7 @@ def _apply_cpu(directory: str, resources: Resources) -> None:
 
 
 def _apply_memory(directory: str, resources: Resources) -> None:
-    if resources.memory_soft_bytes:
+    if resources.memory_soft_bytes is not None:
         write(f"{directory}/memory.low", str(resources.memory_soft_bytes))
     if resources.memory_bytes:
         write(f"{directory}/memory.max", str(resources.memory_bytes))

@@ -13,8 +13,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from kubelet.cgroup_values import CgroupValues
 from kubelet.configuration import KubeletConfiguration
 from kubelet.container_config import ContainerConfigs
+from kubelet.hardware import Hardware
 from kubelet.image_puller import ImagePuller
 from kubelet.images import ImageStore
 from kubelet.images.pull import Pulls
@@ -25,6 +27,7 @@ from kubelet.node_status import NodeReporter
 from kubelet.object_watch import ObjectWatch
 from kubelet.pod_sync import PodSync
 from kubelet.pull_secrets import PullSecrets
+from kubelet.qos_cgroups import QosCgroups
 from kubelet.runtime.protocol import ContainerStatus
 from kubelet.user_ranges import UserRanges
 from kubelet.volumes import Volumes
@@ -34,7 +37,7 @@ from podium.client.informer import InformerFactory
 from podium.client.reconcile_loop import ReconcileLoop
 from tests.support.api_server import ApiServerProcess
 from tests.support.builders import unstored
-from tests.support.fake_runtime import FakeRuntime
+from tests.support.fake_runtime import FakeCgroups, FakeRuntime
 from tests.support.waiting import eventually
 
 Object = dict[str, Any]
@@ -89,7 +92,10 @@ class Node:
         )  # fmt: skip
         self.objects = ObjectWatch(self.client, self.wake)
         volumes = Volumes(str(node_dir), self.objects.get)
-        self.configs = ContainerConfigs(str(node_dir), volumes)
+        hardware = Hardware(memory_bytes=8 << 30, cpus=frozenset(range(4)))
+        values = CgroupValues(hardware, settings)
+        self.configs = ContainerConfigs(str(node_dir), volumes, values)
+        self.cgroups = FakeCgroups()
         self.images = ImageStore(f"{node_dir}/images")
         self.exits = Exits()
         self.puller = ImagePuller(
@@ -102,6 +108,7 @@ class Node:
             volumes=volumes, configs=self.configs, objects=self.objects,
             node=self.reporter.node, find=self._find, requeue=self.wake, settings=settings,
             exits=self.exits, user_ranges=UserRanges(node_dir / "pods", "test", 0),
+            qos=QosCgroups(self.cgroups, hardware, settings),  # type: ignore[arg-type]
         )  # fmt: skip
         self.loop = ReconcileLoop("pod-sync", self.sync.reconcile, workers=4)
 

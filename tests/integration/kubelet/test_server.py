@@ -19,8 +19,10 @@ from wsproto import WSConnection
 from wsproto.connection import ConnectionType
 from wsproto.events import AcceptConnection, BytesMessage, CloseConnection, Ping, Pong, Request
 
+from kubelet.cgroup_values import CgroupValues
 from kubelet.configuration import KubeletConfiguration
 from kubelet.container_config import ContainerConfigs
+from kubelet.hardware import Hardware
 from kubelet.image_keeper import ImageKeeper
 from kubelet.image_requests import ImageRequests
 from kubelet.images import ImageStore
@@ -54,7 +56,8 @@ class Served:
         self.keys, self.runtime, self.exits = keys, FakeRuntime(), Exits()
         self.pod = a_kubelet_pod()
         uid = self.pod["metadata"]["uid"]
-        configs = ContainerConfigs(str(path), Volumes(str(path), lambda *_: None))
+        values = CgroupValues(Hardware(), KubeletConfiguration())
+        configs = ContainerConfigs(str(path), Volumes(str(path), lambda *_: None), values)
         self.log = configs.log_file(self.pod, "main", 0)
         self.log.parent.mkdir(parents=True)
         self.runtime.run_pod_sandbox(SandboxConfig(uid, "web", "kubepods"))

@@ -111,6 +111,23 @@ def test_names_of_containers_are_unique_among_all_of_them() -> None:
             {"resources": {"requests": {"cpu": "-1"}}},
             'resources.requests[cpu]: Invalid value: "-1": must be greater than or equal to 0',
         ),
+        (
+            {"resources": {"requests": {"hugepages-2Mi": "2Mi", "cpu": "1"}}},
+            "resources.limits: Required value: Limit must be set for non overcommitable resources",
+        ),
+        (
+            {"resources": {"limits": {"hugepages-2Mi": "2Mi"}}},
+            "resources: Forbidden: HugePages require cpu or memory",
+        ),
+        (
+            {
+                "resources": {
+                    "limits": {"example.com/gpu": "2"},
+                    "requests": {"example.com/gpu": "1"},
+                }
+            },
+            'resources.requests: Invalid value: "1": must be equal to example.com/gpu limit of 2',
+        ),
         ({"livenessProbe": {}}, "livenessProbe: Required value: must specify a handler type"),
         (
             {"livenessProbe": {"exec": {"command": ["x"]}, "tcpSocket": {"port": 1}}},
@@ -234,3 +251,42 @@ def test_a_pods_containers_may_not_be_added_or_removed() -> None:
 
 def test_an_empty_list_is_no_change() -> None:
     assert updated(lambda spec: spec.update(volumes=[], nodeSelector={})) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "amount", "why"),
+    [
+        ("hugepages-2Mi", "3Mi", "3Mi is not positive integer multiple of hugepages-2Mi"),
+        ("example.com/gpu", "500m", "must be an integer"),
+    ],
+)
+def test_what_comes_only_in_pieces_is_asked_for_in_pieces(name: str, amount: str, why: str) -> None:
+    found = causes({"resources": {"limits": {name: amount, "cpu": "1"}}})
+    about = "spec.containers[0].resources"
+    problem = f'[{name}]: Invalid value: "{amount}": {why}'
+    assert found == [f"{about}.limits{problem}", f"{about}.requests{problem}"]
+
+
+def annotated(**annotations: str) -> dict[str, Any]:
+    pod = a_pod()
+    pod["metadata"]["annotations"] = annotations
+    apply_defaults(pod, PODS)
+    return pod
+
+
+def test_an_annotation_that_asks_for_resources_must_make_sense() -> None:
+    pod = annotated(**{"io.podium.dev/read-bps": "fast", "example.com/x": "y"})
+    assert [str(cause) for cause in validate_create(PODS, pod)] == [
+        'metadata.annotations[io.podium.dev/read-bps]: Invalid value: "fast": must be a quantity '
+        "such as 10Mi"
+    ]
+
+
+def test_an_annotation_that_asks_for_resources_stays_as_it_was() -> None:
+    old = annotated(**{"cpuset.podium.dev/main": "0", "example.com/x": "y"})
+    new = copy.deepcopy(old)
+    new["metadata"]["annotations"] = {"cpuset.podium.dev/main": "1", "example.com/x": "z"}
+    assert [str(cause) for cause in validate_update(PODS, new, old)] == [
+        "metadata.annotations[cpuset.podium.dev/main]: Forbidden: may not be changed after the pod "
+        "was created"
+    ]

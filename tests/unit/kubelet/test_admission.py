@@ -54,3 +54,23 @@ def test_a_pod_for_another_kind_of_node_is_refused() -> None:
     rejection = Admission().admit(asking(nodeSelector={"disk": "ssd"}), NODE)
     assert rejection is not None
     assert rejection.reason == "NodeAffinity"
+
+
+def test_huge_pages_that_the_node_does_not_have_are_refused() -> None:
+    wanted = {"limits": {"hugepages-2Mi": "4Mi", "memory": "1Mi"}}
+    rejection = Admission().admit(a_kubelet_pod(a_container(resources=wanted)), NODE)
+    assert rejection is not None
+    assert rejection.reason == "OutOfhugepages-2Mi"
+
+
+def test_a_resource_that_is_not_a_nodes_is_left_to_others() -> None:
+    wanted = {"limits": {"example.com/licence": "1"}}
+    assert Admission().admit(a_kubelet_pod(a_container(resources=wanted)), NODE) is None
+
+
+def test_what_the_machine_cannot_do_is_refused_in_its_own_words() -> None:
+    admission = Admission(lambda pod: [f"{pod['metadata']['name']}: no such CPU"])
+    rejection = admission.admit(a_kubelet_pod(name="web"), NODE)
+    assert rejection is not None
+    assert rejection.reason == "UnexpectedAdmissionError"
+    assert rejection.message == "Allocate failed due to web: no such CPU, which is unexpected"

@@ -1,4 +1,4 @@
-"""Requests and limits as cgroup values, QoS classes, places in the cgroup tree."""
+"""What Pods request, QoS classes, places in the cgroup tree, who is killed first."""
 
 from __future__ import annotations
 
@@ -16,34 +16,6 @@ def with_resources(name: str = "main", **kinds: dict[str, str]) -> Object:
     return a_container(name, resources=kinds)
 
 
-def test_requests_become_shares_and_limits_become_a_quota() -> None:
-    container = with_resources(requests={"cpu": "250m"}, limits={"cpu": "500m", "memory": "64Mi"})
-    found = resources.container_resources(container)
-    assert (found.cpu_shares, found.cpu_quota_us) == (256, 50_000)
-    assert found.memory_bytes == 64 * 1024 * 1024
-
-
-def test_a_container_that_asks_for_nothing_gets_the_least_shares_and_no_limit() -> None:
-    found = resources.container_resources(a_container())
-    assert (found.cpu_shares, found.cpu_quota_us, found.memory_bytes) == (2, None, None)
-
-
-def test_a_limit_without_a_request_counts_as_the_request() -> None:
-    assert resources.container_resources(with_resources(limits={"cpu": "1"})).cpu_shares == 1024
-
-
-def test_a_tiny_limit_becomes_the_smallest_quota_that_the_kernel_takes() -> None:
-    assert resources.container_resources(with_resources(limits={"cpu": "1m"})).cpu_quota_us == 1000
-
-
-def test_one_container_without_a_limit_leaves_the_pod_without_one() -> None:
-    limited = with_resources(limits={"cpu": "1", "memory": "1Mi"})
-    whole = resources.pod_resources(a_kubelet_pod(limited, limited), -1)
-    assert (whole.cpu_quota_us, whole.memory_bytes) == (200_000, 2 * 1024 * 1024)
-    half = resources.pod_resources(a_kubelet_pod(limited, a_container("other")), -1)
-    assert (half.cpu_quota_us, half.memory_bytes) == (None, None)
-
-
 def test_a_pod_needs_what_its_hungriest_init_container_needs_alone() -> None:
     main = with_resources(requests={"cpu": "100m"})
     hungry = with_resources("init", requests={"cpu": "1"})
@@ -51,9 +23,19 @@ def test_a_pod_needs_what_its_hungriest_init_container_needs_alone() -> None:
     assert resources.pod_request(a_kubelet_pod(main, main), "cpu") == 200
 
 
-def test_a_pod_has_the_nodes_limit_of_processes() -> None:
-    assert resources.pod_resources(a_kubelet_pod(), 100).pids == 100
-    assert resources.pod_resources(a_kubelet_pod(), -1).pids is None
+def test_sidecars_count_beside_the_containers_and_beside_later_init_containers() -> None:
+    sidecar = with_resources("proxy", requests={"cpu": "200m"}) | {"restartPolicy": "Always"}
+    init = with_resources("init", requests={"cpu": "500m"})
+    main = with_resources(requests={"cpu": "100m"})
+    after = a_kubelet_pod(main, inits=(sidecar, init))
+    before = a_kubelet_pod(main, inits=(init, sidecar))
+    assert resources.pod_request(after, "cpu") == 700
+    assert resources.pod_request(before, "cpu") == 500
+
+
+def test_a_request_of_nothing_is_not_replaced_by_the_limit() -> None:
+    container = with_resources(requests={"cpu": "0"}, limits={"cpu": "1"})
+    assert resources.request(container, "cpu") == 0
 
 
 @pytest.mark.parametrize(
@@ -89,26 +71,18 @@ def test_who_asked_for_more_memory_is_killed_later() -> None:
     assert resources.oom_score_adj(a_kubelet_pod(), a_container(), node_bytes) == 1000
 
 
-def test_sidecars_count_beside_all_that_starts_after_them() -> None:
-    side = with_resources(requests={"cpu": "100m"}) | {"name": "side", "restartPolicy": "Always"}
-    early, late = (
-        with_resources(requests={"cpu": "500m"}) | {"name": "i"},
-        with_resources(requests={"cpu": "450m"}) | {"name": "j"},
-    )
-    pod = a_kubelet_pod(with_resources(requests={"cpu": "300m"}), inits=(early, side, late))
-    assert resources.pod_request(pod, "cpu") == 550
-    assert (
-        resources.pod_request(
-            a_kubelet_pod(with_resources(requests={"cpu": "1"}), inits=(early, side)), "cpu"
-        )
-        == 1100
-    )
+def test_a_sidecar_is_not_killed_before_those_that_it_serves() -> None:
+    sidecar = with_resources("proxy", requests={"memory": "1Mi"}) | {"restartPolicy": "Always"}
+    main = with_resources(requests={"memory": "512Mi"})
+    pod = a_kubelet_pod(main, inits=(sidecar,))
+    assert resources.oom_score_adj(pod, sidecar, 1 << 30) == 500
+    plain_init = with_resources("init", requests={"memory": "1Mi"})
+    assert resources.oom_score_adj(pod, plain_init, 1 << 30) == 999
 
 
-def test_a_sidecar_is_not_killed_before_those_whom_it_serves() -> None:
-    side = with_resources(requests={"memory": "10Mi"}) | {"name": "side", "restartPolicy": "Always"}
-    pod = a_kubelet_pod(with_resources(requests={"memory": "500Mi"}), inits=(side,))
-    scores = [
-        resources.oom_score_adj(pod, c, 1000 << 20) for c in (side, pod["spec"]["containers"][0])
-    ]
-    assert scores == [500, 500]
+def test_a_node_critical_pod_is_among_the_last_to_be_killed_whatever_it_requests() -> None:
+    pod = a_kubelet_pod()
+    pod["spec"] |= {"priority": 2_000_001_000, "priorityClassName": "system-node-critical"}
+    assert resources.oom_score_adj(pod, pod["spec"]["containers"][0], 1 << 30) == -997
+    pod["spec"]["priorityClassName"] = "system-cluster-critical"
+    assert resources.oom_score_adj(pod, pod["spec"]["containers"][0], 1 << 30) == 1000

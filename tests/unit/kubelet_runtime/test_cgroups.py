@@ -293,7 +293,8 @@ def test_what_no_controller_can_do_is_refused(tmp_path: Path) -> None:
     with pytest.raises(HostUnsupported, match="no cgroup controller for: io"):
         cgroups.create_leaf(Leaf("a", Resources(io=(IoLimit(8, 0, read_bps=1),))))
     with pytest.raises(HostUnsupported, match="no cgroup controller for: hugetlb"):
-        cgroups.create_parent("a", Resources(hugepages=(("2MB", 0),)))
+        cgroups.create_parent("a", Resources(hugepages=(("2MB", 2 << 20),)))
+    cgroups.create_parent("a", Resources(hugepages=(("2MB", 0),)))
 
 
 def test_a_missing_controller_is_named(tmp_path: Path) -> None:
