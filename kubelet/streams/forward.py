@@ -242,9 +242,8 @@ class Forward:
             link.flush()
         if events & ~WRITABLE and not wants_input:
             raise Gone("the client hung up")
-        for fd in ready:
-            if pipe := self._by_fd.get(fd):
-                self._serve(pipe)
+        for fd in ready.keys() & self._by_fd.keys():
+            self._serve(self._by_fd[fd])
         if events & ~WRITABLE or has_input:
             self._front.receive(self)
 

@@ -248,4 +248,4 @@ def upgrade(handler: BaseHTTPRequestHandler, protocols: tuple[str, ...]) -> tupl
         lines.append(f"X-Stream-Protocol-Version: {protocol}")
     handler.close_connection = True
     handler.connection.sendall("\r\n".join([*lines, "", ""]).encode())
-    return protocol, Link(handler.connection)  # type: ignore[arg-type]
+    return protocol, Link(handler.connection)

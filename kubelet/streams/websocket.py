@@ -41,7 +41,7 @@ def upgrade(handler: BaseHTTPRequestHandler, protocols: tuple[str, ...]) -> tupl
         lines.append(f"Sec-WebSocket-Protocol: {protocol}")
     handler.close_connection = True
     handler.connection.sendall("\r\n".join([*lines, "", ""]).encode())
-    return protocol, WebSocket(Link(handler.connection))  # type: ignore[arg-type]
+    return protocol, WebSocket(Link(handler.connection))
 
 
 class WebSocket:
