@@ -7,11 +7,12 @@ the clock (heartbeats, log rotation, a look for leftovers) APScheduler runs.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import threading
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from kubelet import configuration, engine
 from kubelet.cgroup_values import CgroupValues
@@ -27,6 +28,7 @@ from kubelet.images.registry.hosts import Registries
 from kubelet.local_storage import StorageKeeper
 from kubelet.log_follower import Exits
 from kubelet.machine import host_address
+from kubelet.metrics import KubeletMetrics, MeasuredRuntime
 from kubelet.network import PodNetwork
 from kubelet.node_status import RENEW_EVERY_S, NodeReporter
 from kubelet.object_watch import ObjectWatch
@@ -34,7 +36,11 @@ from kubelet.pod_sync import PodSync
 from kubelet.pull_secrets import PullSecrets
 from kubelet.qos_cgroups import QosCgroups
 from kubelet.runtime.cgroups import Cgroups
+from kubelet.runtime.errors import RuntimeFailure
+from kubelet.runtime.protocol import Runtime, RuntimeEvent
 from kubelet.server import KubeletServer, Rooms
+from kubelet.stats.pages import Statistics
+from kubelet.stats.sampler import Sampler
 from kubelet.user_ranges import UserRanges
 from kubelet.volumes import Volumes
 from podium.client.config import load_kubeconfig
@@ -72,7 +78,10 @@ class Kubelet:
         self._nodes = self._informers.informer("nodes", field_selector=f"metadata.name={name}")
         self._recorder = EventRecorder(self._client, "kubelet", host=name)
         self._network = network_of(data_dir, config, node)
-        self._runtime = engine.connect(node, node_dir)
+        self._metrics = KubeletMetrics(name)
+        self._runtime = cast(
+            Runtime, MeasuredRuntime(engine.connect(node, node_dir), self._metrics)
+        )
         self._images = ImageStore(f"{node_dir}/images")
         self._exits = Exits()
         hardware = read_hardware()
@@ -110,12 +119,18 @@ class Kubelet:
             objects=self._objects, node=self._reporter.node, find=self._find, requeue=self._wake,
             settings=self._settings, exits=self._exits, user_ranges=user_ranges, qos=self._qos,
         )  # fmt: skip
-        self._loop = ReconcileLoop("pod-sync", self._sync.reconcile, workers=WORKERS)
+        reconcile = self._metrics.timed_sync(self._sync.reconcile)
+        self._loop = ReconcileLoop("pod-sync", reconcile, workers=WORKERS)
         self._node_loop = ReconcileLoop("node-status", self._reporter.reconcile)
+        sampler = Sampler(
+            name, node_dir, self._runtime, pods=self._pods.list, log_dir=configs.log_dir,
+            volume_dirs=volumes.counted_dirs, images_bytes=self._images_bytes,
+        )  # fmt: skip
         self._server = KubeletServer(host, pki, name, Rooms(
             self._runtime,
             ImageRequests(self._images, self._keeper, pulls, secrets, self._images_came),
             configs, self._exits, self._find_by_name, self._pods.list,
+            Statistics(sampler, self._metrics, self._runtime),
         ))  # fmt: skip
 
     # ---- what the parts ask of each other ----
@@ -132,6 +147,9 @@ class Kubelet:
 
     def _shown_images(self) -> list[Object]:
         return self._keeper.shown()
+
+    def _images_bytes(self) -> int:
+        return sum(image.size_bytes for image in self._images.list())
 
     def _images_came(self) -> None:
         for uid in self._puller.waiting_pods():
@@ -198,9 +216,14 @@ class Kubelet:
         here would look like an orphan."""
 
         def changed(pod: Object) -> None:
+            self._metrics.pod_seen(pod)
             self._wake(pod["metadata"]["uid"])
 
-        self._pods.add_handler(changed, lambda _, new: changed(new), changed)
+        def gone(pod: Object) -> None:
+            self._metrics.pod_gone(pod["metadata"]["uid"])
+            self._wake(pod["metadata"]["uid"])
+
+        self._pods.add_handler(changed, lambda _, new: changed(new), gone)
         threading.Thread(target=self._follow_runtime, name="runtime-events", daemon=True).start()
         self._informers.start()
         if self._pods.wait_synced():
@@ -213,9 +236,17 @@ class Kubelet:
 
     def _follow_runtime(self) -> None:
         for event in self._runtime.events():
+            self._count(event)
             if event.kind == "container_exited":
                 self._exits.tell(event.container_id)
             self._wake(event.sandbox_id)
+
+    def _count(self, event: RuntimeEvent) -> None:
+        self._metrics.runtime_event(event.kind)
+        if event.kind == "container_started" and (pod := self._find(event.sandbox_id)):
+            with contextlib.suppress(RuntimeFailure):  # it has ended and is gone
+                name = self._runtime.container_status(event.container_id).name
+                self._metrics.container_started(pod, name)
 
     # ---- what is due by the clock ----
 

@@ -13,7 +13,7 @@ import logging
 import socket
 import ssl
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -31,6 +31,7 @@ from kubelet.network.namespace import tcp_inside
 from kubelet.pod_plan import container_statuses, newest
 from kubelet.runtime.errors import RuntimeFailure
 from kubelet.runtime.protocol import ContainerStatus, Runtime
+from kubelet.stats.pages import Statistics
 
 log = logging.getLogger("kubelet-server")
 Object = dict[str, Any]
@@ -57,6 +58,7 @@ class Rooms(NamedTuple):
     exits: Exits
     find: Callable[[str, str], Object | None]
     pods: Callable[[], list[Object]]
+    statistics: Statistics
 
 
 class KubeletServer:
@@ -163,6 +165,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _route(self) -> None:
         url = urlsplit(self.path)
+        self.rooms.statistics.asked(self.command, url.path)
         query = parse_qs(url.query, keep_blank_values=True)
         last = {name: values[-1] for name, values in query.items()}
         match (self.command, [unquote(part) for part in url.path.strip("/").split("/")]):
@@ -179,6 +182,8 @@ class _Handler(BaseHTTPRequestHandler):
                 self._attach(namespace, pod, container, query)
             case ("GET" | "POST", ["portForward", namespace, pod]):
                 self._port_forward(namespace, pod, query)
+            case ("GET", ["metrics" | "stats", *_]):
+                self._statistics(url.path, last)
             case ("GET", ["images"]):
                 self._send_json(self.rooms.images.images())
             case ("POST", ["images", "load"]):
@@ -272,6 +277,15 @@ class _Handler(BaseHTTPRequestHandler):
 
         forward.serve(self, f"{name}_{namespace}, uid {uid}", open_socket, query)
 
+    # ---- statistics ----
+
+    def _statistics(self, path: str, query: dict[str, str]) -> None:
+        page = self.rooms.statistics.page(path, query)
+        if page is None:
+            raise Refused(404, f"no such page: {path}")
+        more = {"Podium-Window-Seconds": f"{page.window_s:.3f}"} if page.window_s else {}
+        self._send(page.body.encode(), page.content_type, more=more)
+
     # ---- answers ----
 
     def _stream(self, pieces: Iterator[bytes]) -> None:
@@ -292,10 +306,13 @@ class _Handler(BaseHTTPRequestHandler):
     def _send_json(self, body: Object) -> None:
         self._send(json.dumps(body).encode(), "application/json")
 
-    def _send(self, body: bytes, kind: str, code: int = 200) -> None:
+    def _send(
+        self, body: bytes, kind: str, code: int = 200, more: Mapping[str, str] | None = None
+    ) -> None:
         """Head and body together: whoever reads once has both."""
         lines = [f"HTTP/1.1 {code} {HTTPStatus(code).phrase}", f"Content-Type: {kind}"]
         lines += [f"Content-Length: {len(body)}"]
+        lines += [f"{name}: {value}" for name, value in (more or {}).items()]
         lines += ["Connection: close"] if self.close_connection else []
         self.wfile.write("\r\n".join([*lines, "", ""]).encode("latin-1") + body)
 

@@ -52,6 +52,7 @@ class Volumes:
         self._pods = Path(node_dir) / "pods"
         self._fetch = fetch
         self.storage = LocalStorage(node_dir)
+        self._claims: dict[str, dict[str, str]] = {}  # uid → volume name → where its claim lies
         self._pods.mkdir(mode=0o700, parents=True, exist_ok=True)
 
     def pod_dir(self, uid: str) -> Path:
@@ -106,6 +107,7 @@ class Volumes:
                 policy = pod["spec"]["securityContext"].get("fsGroupChangePolicy")
                 give_to_group(path, group, policy)
             mark.mkdir(mode=0o700, parents=True)
+        self._claims.setdefault(pod["metadata"]["uid"], {})[volume["name"]] = path
         return path
 
     def _empty_dir(self, path: Path, pod: Object, source: Object) -> None:
@@ -155,6 +157,13 @@ class Volumes:
             raise VolumeError(f'{kind.lower()} "{name}" not found')
         return _selected(kind, source, content_of(kind, obj), mode)
 
+    def counted_dirs(self, pod: Object) -> dict[str, str]:
+        """Host path by volume name, of what a Pod's volumes take: its own and its claims'."""
+        uid = pod["metadata"]["uid"]
+        own = self.pod_dir(uid) / "volumes"
+        names = [path.name for path in own.iterdir()] if own.is_dir() else []
+        return {name: str(own / name) for name in names} | self._claims.get(uid, {})
+
     # ---- into containers ----
 
     def mounts(
@@ -182,6 +191,7 @@ class Volumes:
     def clean_up(self, uid: str) -> None:
         """Unmount and remove all that was made for a Pod. Safe to repeat."""
         directory = self.pod_dir(uid)
+        self._claims.pop(uid, None)
         if directory.exists():
             unmount_below(str(directory))
             shutil.rmtree(directory)

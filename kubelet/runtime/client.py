@@ -377,6 +377,10 @@ class PodiumRuntime:
         except OSError as error:  # it was removed while we looked
             raise SandboxNotFound(f"sandbox {sandbox_id}: {error}") from None
 
+    def writable_layer(self, container_id: str) -> str:
+        status = self.container_status(container_id)
+        return f"{self.layout.container(status.sandbox_id, container_id)}/upper"
+
     # Events and the end
 
     def events(self) -> Iterator[RuntimeEvent]:

@@ -347,6 +347,9 @@ class Runtime(Protocol):
     def sandbox_stats(self, sandbox_id: str) -> ContainerStats:
         """Of all containers of a ready sandbox together, those that have ended included."""
 
+    def writable_layer(self, container_id: str) -> str:
+        """The directory of what a container has written to its root; "" if the engine hides it."""
+
     def events(self) -> Iterator[RuntimeEvent]:
         """What happens from this call on; `next` blocks, and it ends when the runtime is closed.
         Whoever calls it has a feed of their own. Events are lost over a restart of the kubelet:

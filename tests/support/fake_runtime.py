@@ -282,6 +282,10 @@ class FakeRuntime:
         return ContainerStats(cpu_usage_ns=2_000_000, memory_usage_bytes=2 << 20,
                               memory_working_set_bytes=1 << 20, pids=2)  # fmt: skip
 
+    def writable_layer(self, container_id: str) -> str:
+        self._find(container_id)
+        return ""
+
     def events(self) -> Iterator[RuntimeEvent]:
         return self._events.listen()
 

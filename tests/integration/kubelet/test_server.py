@@ -29,9 +29,12 @@ from kubelet.images import ImageStore
 from kubelet.images.pull import Pulls
 from kubelet.images.registry.hosts import Registries
 from kubelet.log_follower import Exits
+from kubelet.metrics import KubeletMetrics
 from kubelet.pull_secrets import PullSecrets
 from kubelet.runtime.protocol import ContainerConfig, SandboxConfig
 from kubelet.server import KubeletServer, Rooms
+from kubelet.stats.pages import Statistics
+from kubelet.stats.sampler import Sampler
 from kubelet.volumes import Volumes
 from podium.cli import pki
 from tests.support.fake_recorder import FakeRecorder
@@ -67,8 +70,16 @@ class Served:
         self.loads = 0
         self.server = KubeletServer("127.0.0.1", keys, "node-1", Rooms(
             self.runtime, self._images(path), configs, self.exits, self._find, lambda: [self.pod],
+            self._statistics(path, configs),
         ))  # fmt: skip
         self.server.start()
+
+    def _statistics(self, path: Path, configs: ContainerConfigs) -> Statistics:
+        sampler = Sampler(
+            "node-1", str(path), self.runtime, pods=lambda: [self.pod], log_dir=configs.log_dir,
+            volume_dirs=lambda _: {}, images_bytes=lambda: 4096,
+        )  # fmt: skip
+        return Statistics(sampler, KubeletMetrics("node-1"), self.runtime)
 
     def _find(self, namespace: str, name: str) -> Object | None:
         return self.pod if (namespace, name) == ("default", "web") else None
@@ -177,6 +188,18 @@ def test_pods_and_images_are_listed(served: Served) -> None:
     pods = json.loads(served.get("/pods")[1])
     assert pods["items"][0]["metadata"]["name"] == "web"
     assert json.loads(served.get("/images")[1]) == {"images": []}
+
+
+def test_statistics_are_served_as_pages(served: Served) -> None:
+    found = json.loads(served.get("/stats/summary")[1])
+    assert found["node"]["runtime"]["imageFs"]["usedBytes"] == 4096
+    (pod,) = found["pods"]
+    assert pod["podRef"]["name"] == "web"
+    assert [container["name"] for container in pod["containers"]] == ["main"]
+    for page in ("metrics", "metrics/resource", "metrics/cadvisor"):
+        assert served.get(f"/{page}")[1].startswith("# HELP ")
+    assert served.get("/metrics/probes") == (200, "")
+    assert served.get("/metrics/nothing") == (404, "no such page: /metrics/nothing")
 
 
 def test_what_is_no_image_is_refused(served: Served) -> None:
