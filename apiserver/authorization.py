@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from apiserver import listing
+from apiserver.discovery import METRICS
 from apiserver.errors import ApiError
 from apiserver.request_info import Call, User
 from apiserver.storage import Store
@@ -121,6 +122,8 @@ def _scheduler_may(action: Action) -> bool:
 
 
 def _node_may(store: Store, node: str, action: Action) -> bool:
+    if action.resource in METRICS:
+        return False
     match action.plural:
         case "nodes" | "nodes/status":
             return _node_may_node(node, action)

@@ -37,11 +37,18 @@ REVIEWS: tuple[Resource, ...] = (
              "selfsubjectaccessreview", (), False, verbs=("create",)),
 )  # fmt: skip
 
+# Kinds that are read and never stored: the kubelets know them.
+METRICS: tuple[Resource, ...] = (
+    Resource("metrics.k8s.io", "v1beta1", "NodeMetrics", "nodes", "", (), False,
+             verbs=("get", "list")),
+    Resource("metrics.k8s.io", "v1beta1", "PodMetrics", "pods", "", verbs=("get", "list")),
+)  # fmt: skip
+
 
 @cache
 def _served() -> dict[tuple[str, str], list[Resource]]:
     served: dict[tuple[str, str], list[Resource]] = {}
-    for resource in (*all_resources(), *REVIEWS):
+    for resource in (*all_resources(), *REVIEWS, *METRICS):
         served.setdefault((resource.group, resource.version), []).append(resource)
     return served
 

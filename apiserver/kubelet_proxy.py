@@ -35,6 +35,7 @@ CONNECT_TIMEOUT_S = 5.0
 ANSWER_TIMEOUT_S = 3600.0  # a followed log may be silent for long
 PIECE_BYTES = 64 << 10
 HEAD_LIMIT_BYTES = 64 << 10
+OWN_TIMEOUT_S = 10.0  # for what the server itself wants to know
 LAST_WORDS_S = 60.0  # what a kubelet that reads no more may take to say its last
 _FORWARDED = ("HTTP_ACCEPT", "CONTENT_TYPE")
 _OF_UPGRADES = ("HTTP_UPGRADE", "HTTP_X_STREAM_PROTOCOL_VERSION")
@@ -104,6 +105,27 @@ class KubeletProxy:
             return _splice_upgraded(call, upstream, f"{path}?{call.environ['QUERY_STRING']}")
         finally:
             upstream.close()
+
+    def ask(self, node: str, target: str) -> tuple[bytes, dict[str, str]]:
+        """A kubelet's page and its headers, for the server's own use; ApiError if it has none."""
+        endpoint = self._endpoint(node)
+        upstream = self._connect(endpoint)
+        client = http.client.HTTPConnection(endpoint.host, endpoint.port)
+        client.sock = upstream
+        upstream.settimeout(OWN_TIMEOUT_S)
+        try:
+            client.request("GET", target, headers={"Connection": "close"})
+            answer = client.getresponse()
+            body = answer.read()
+        except (OSError, http.client.HTTPException) as error:
+            raise ApiError(
+                status.internal_error(f"the kubelet of node {node} did not answer: {error!r}")
+            ) from None
+        finally:
+            upstream.close()
+        if answer.status != 200:
+            raise ApiError(status.internal_error(body.decode(errors="replace")))
+        return body, dict(answer.getheaders())
 
     # ---- finding and calling a kubelet --------------------------------------------------------
 

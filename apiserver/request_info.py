@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import parse_qsl
 
-from apiserver.discovery import REVIEWS
+from apiserver.discovery import METRICS, REVIEWS
 from apiserver.errors import ApiError
 from podium.api import status
 from podium.api.scheme import Resource, by_path
@@ -103,9 +103,9 @@ def _resource(group: str, version: str, plural: str) -> Resource:
     try:
         return by_path(group, version, plural)
     except LookupError:
-        for review in REVIEWS:
-            if (review.group, review.version, review.plural) == (group, version, plural):
-                return review
+        for known in (*REVIEWS, *METRICS):
+            if (known.group, known.version, known.plural) == (group, version, plural):
+                return known
     raise ApiError(status.page_not_found())
 
 

@@ -23,6 +23,7 @@ from apiserver.kubelet_proxy import KubeletProxy
 from apiserver.login import add_login
 from apiserver.metrics import Metrics
 from apiserver.request_info import Call, parse
+from apiserver.resource_metrics import ResourceMetrics
 from apiserver.reviews import review
 from apiserver.sql import what_is_wrong
 from apiserver.subresources import Subresources
@@ -55,6 +56,7 @@ class Rooms:
     verbs: Verbs
     subresources: Subresources
     kubelets: KubeletProxy
+    resource_metrics: ResourceMetrics
     authenticator: Authenticator
     metrics: Metrics
 
@@ -79,6 +81,8 @@ class Rooms:
         if call.subresource is None:
             if call.resource in discovery.REVIEWS:
                 return review(self.verbs.store, call)
+            if call.resource in discovery.METRICS:
+                return self.resource_metrics.handle(call)
             return self.verbs.handle(call)
         if call.subresource in _ON_KUBELETS:
             return self.kubelets.handle(call)

@@ -13,6 +13,7 @@ from apiserver.default_objects import create_default_objects
 from apiserver.http_server import HttpServer, server_context
 from apiserver.kubelet_proxy import KubeletProxy
 from apiserver.metrics import Metrics
+from apiserver.resource_metrics import ResourceMetrics
 from apiserver.routes import Rooms, create_app
 from apiserver.sessions import Sessions
 from apiserver.storage import Store
@@ -31,10 +32,12 @@ class ApiServer:
         self.hub.begin(self.store.revisions()[0])
         self.verbs = Verbs(self.store, self.hub)
         pki = config.pki
+        kubelets = KubeletProxy(self.verbs, pki)
         rooms = Rooms(
             verbs=self.verbs,
             subresources=Subresources(self.verbs),
-            kubelets=KubeletProxy(self.verbs, pki),
+            kubelets=kubelets,
+            resource_metrics=ResourceMetrics(self.verbs, kubelets),
             authenticator=Authenticator(Sessions((pki / "apiserver.key").read_bytes())),
             metrics=Metrics(),
         )

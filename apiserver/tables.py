@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from typing import Any
 
-from podium.api import selectors
+from podium.api import quantity, selectors
 from podium.api.scheme import Resource
 
 Object = dict[str, Any]
@@ -438,6 +438,8 @@ _COLUMNS = {
     "replicasets.apps": _columns_of(
         "Name Desired:integer Current:integer Ready:integer Age Containers+ Images+ Selector+"
     ),
+    "nodes.metrics.k8s.io": _columns_of("Name CPU Memory Window"),
+    "pods.metrics.k8s.io": _columns_of("Name CPU Memory Window"),
     "nodes": _columns_of(
         "Name Status Roles Age Version Internal-IP+ External-IP+ OS-Image+ Kernel-Version+ "
         "Container-Runtime+"
@@ -463,7 +465,18 @@ _COLUMNS = {
     ),
 }
 
+
+def _metrics(obj: Object, _now: datetime) -> list[Cell]:
+    """Of a node, or of a Pod's containers together."""
+    usages = [obj["usage"]] if "usage" in obj else [c["usage"] for c in obj["containers"]]
+    cpu = sum(quantity.parse(usage["cpu"]) for usage in usages)
+    memory = sum(quantity.memory_bytes(usage["memory"]) for usage in usages)
+    return [_name(obj), f"{int(cpu * 10**9)}n", f"{memory // 1024}Ki", obj["window"]]
+
+
 _ROWS: dict[str, Callable[[Object, datetime], list[Cell]]] = {
+    "nodes.metrics.k8s.io": _metrics,
+    "pods.metrics.k8s.io": _metrics,
     "pods": _pod,
     "deployments.apps": _deployment,
     "replicasets.apps": _replicaset,

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.integration.apiserver.fake_kubelet import FakeKubelet
 from tests.integration.apiserver.plain_http import Api
 from tests.support.api_server import ApiServerProcess, running_api_server
 
@@ -35,3 +36,17 @@ def ns(api: Api) -> str:
     )
     assert made.code == 201
     return f"/api/v1/namespaces/{name}"
+
+
+@pytest.fixture
+def kubelet(server: ApiServerProcess, api: Api) -> Iterator[FakeKubelet]:
+    """That of node-1, which is made if it is not there."""
+    kubelet = FakeKubelet(server.data_dir / "pki")
+    status = {
+        "addresses": [{"type": "InternalIP", "address": "127.0.0.1"}],
+        "daemonEndpoints": {"kubeletEndpoint": {"Port": kubelet.port}},
+    }
+    api.post("/api/v1/nodes", {"apiVersion": "v1", "kind": "Node", "metadata": {"name": "node-1"}})
+    assert api.patch("/api/v1/nodes/node-1/status", {"status": status}).code == 200
+    yield kubelet
+    kubelet.close()
