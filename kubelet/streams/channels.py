@@ -16,8 +16,9 @@ from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler
 from typing import Any, Protocol
 
-from kubelet.streams import spdy, websocket
+from kubelet.streams import spdy_upgrade, websocket
 from kubelet.streams.link import Gone, Link, Watches
+from podium.client import spdy
 
 Object = dict[str, Any]
 
@@ -58,8 +59,8 @@ def upgrade(handler: BaseHTTPRequestHandler, wanted: set[str]) -> Channels:
     """Answer an upgrade request with 101. `wanted` are the request's "stdin", "stdout", "stderr"
     and "tty". Raises ValueError if we do not speak what is asked for, Gone if the client does not
     go on as it began."""
-    if spdy.is_wanted(handler):
-        protocol, link = spdy.upgrade(handler, SPDY_PROTOCOLS)
+    if spdy_upgrade.is_wanted(handler):
+        protocol, link = spdy_upgrade.upgrade(handler, SPDY_PROTOCOLS)
         streams = SpdyChannels(link, protocol)
         streams.wait_for(wanted)
         return streams

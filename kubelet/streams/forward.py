@@ -20,8 +20,9 @@ from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler
 from typing import Protocol
 
-from kubelet.streams import spdy, websocket
+from kubelet.streams import spdy_upgrade, websocket
 from kubelet.streams.link import READABLE, WRITABLE, Gone, Link, Watches
+from podium.client import spdy
 
 PROTOCOL = "portforward.k8s.io"
 TUNNEL = "SPDY/3.1+portforward.k8s.io"
@@ -49,8 +50,8 @@ def serve(
 
 
 def _front(handler: BaseHTTPRequestHandler, query: dict[str, list[str]]) -> Front:
-    if spdy.is_wanted(handler):
-        _, link = spdy.upgrade(handler, (PROTOCOL,))
+    if spdy_upgrade.is_wanted(handler):
+        _, link = spdy_upgrade.upgrade(handler, (PROTOCOL,))
         return SpdyFront(link, link.send, lambda: iter((link.receive(),)))
     ports = [_port(word) for value in query.get("ports") or () for word in value.split(",")]
     protocol, messages = websocket.upgrade(handler, (TUNNEL, CHANNELS))

@@ -12,15 +12,15 @@ import socket
 import ssl
 import time
 
+from podium.client.spdy import Gone
+
+__all__ = ["FULL_BYTES", "HUNG_UP", "READABLE", "WRITABLE", "Gone", "Link", "Watches"]
+
 READABLE, WRITABLE, HUNG_UP = select.EPOLLIN, select.EPOLLOUT, select.EPOLLRDHUP
 READ_BYTES = 128 * 1024
 FULL_BYTES = 256 * 1024  # unsent: from here on nothing more is read for the client
 FLUSH_S = 60.0  # for a client to take the last of it
 LINGER_S = 2.0  # for a client to close its end
-
-
-class Gone(Exception):
-    """The client has closed the connection, or does not speak the protocol."""
 
 
 class Link:

@@ -7,8 +7,7 @@ import zlib
 
 import pytest
 
-from kubelet.streams import spdy
-from kubelet.streams.link import Gone
+from podium.client import spdy
 
 
 class Wire:
@@ -40,7 +39,7 @@ def test_header_blocks_are_one_stream() -> None:
     first, second = one.pack({"streamtype": "error"}), one.pack({"streamtype": "data"})
     assert other.unpack(first) == {"streamtype": "error"}
     assert other.unpack(second) == {"streamtype": "data"}
-    with pytest.raises(Gone):
+    with pytest.raises(spdy.Gone):
         spdy.HeaderBlocks().unpack(second)
 
 
@@ -98,12 +97,12 @@ def test_a_reset_names_its_stream() -> None:
     ids=["spdy/2", "goaway", "too short", "no zlib"],
 )
 def test_what_is_no_spdy_or_goes_away_ends_the_session(data: bytes) -> None:
-    with pytest.raises(Gone):
+    with pytest.raises(spdy.Gone):
         Wire().feed(data)
 
 
 def test_headers_that_unpack_to_a_flood_end_the_session() -> None:
     bomb = syn_stream(spdy.HeaderBlocks(), 1, streamtype="x" * (1 << 20))
     assert len(bomb) < spdy.MAX_CONTROL_BYTES
-    with pytest.raises(Gone, match="too large"):
+    with pytest.raises(spdy.Gone, match="too large"):
         Wire().feed(bomb)

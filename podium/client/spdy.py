@@ -1,12 +1,14 @@
 """SPDY/3.1 as Kubernetes' clients speak it: several streams in one connection. No I/O in here.
 
-Room kubelet; used by channels.py and forward.py. A frame is eight bytes and a payload:
+Room podium/client; used by the kubelet, which serves it, and by `podium port-forward`. A frame is
+eight bytes and a payload:
 
     control: 1, version (15 bits), type (16)  | flags (8), length (24) | payload
     data:    0, stream (31)                   | flags (8), length (24) | payload
 
 The names and values of a control frame's headers are compressed by one zlib stream a direction,
-which begins with a dictionary that both sides know. The client's streams are odd.
+which begins with a dictionary that both sides know. The client's streams are odd, the server's
+even.
 
 Flow control: what we have consumed we give back as WINDOW_UPDATE, so that a client which counts
 its windows is never stuck. Ours are not counted: Kubernetes' own SPDY library never sends an
@@ -22,17 +24,13 @@ import struct
 import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from http.server import BaseHTTPRequestHandler
 
-from kubelet.streams.link import Gone, Link
-
-NAME = "SPDY/3.1"
 VERSION = 3
 SYN_STREAM, SYN_REPLY, RST_STREAM, SETTINGS, PING, GOAWAY, HEADERS, WINDOW_UPDATE = (
     1, 2, 3, 4, 6, 7, 8, 9,
 )  # fmt: skip
 FIN = 1  # flag: nothing more comes on this stream from its sender
-PROTOCOL_ERROR, REFUSED_STREAM = 1, 3  # why a stream is reset
+REFUSED_STREAM, CANCEL = 3, 5  # why a stream is reset
 MAX_CONTROL_BYTES = 64 * 1024
 MAX_HEADERS_BYTES = 64 * 1024  # unpacked
 MAX_STREAMS = 1000  # open at once
@@ -50,6 +48,10 @@ _WORDS = """
     proxy-authorization range referer retry-after server te trailer transfer-encoding upgrade
     user-agent vary via warning www-authenticate method get status
 """
+
+
+class Gone(Exception):
+    """The other end goes away, or does not speak the protocol."""
 
 
 def _dictionary() -> bytes:
@@ -104,7 +106,7 @@ class Data:
 
 @dataclass(frozen=True)
 class Reset:
-    """The client is not interested in the stream any more."""
+    """The other end is not interested in the stream any more."""
 
     stream: int
 
@@ -154,17 +156,19 @@ def _words(plain: bytes) -> Iterator[str]:
 
 
 class Session:
-    """The server's end of one connection. `send` takes the bytes for the client."""
+    """One end of a connection. `send` takes the bytes for the other end."""
 
-    def __init__(self, send: Callable[[bytes], object]) -> None:
+    def __init__(self, send: Callable[[bytes], object], *, is_client: bool = False) -> None:
         self._send = send
         self._blocks = HeaderBlocks()
+        self._next_stream = 1 if is_client else 2
+        self._peers_parity = 0 if is_client else 1
         self._buffer = bytearray()
         self._stream, self._left, self._is_last = 0, 0, False  # of the DATA frame being read
 
     def feed(self, data: bytes) -> Iterator[Event]:
         """What the bytes complete; a DATA frame is told of in the pieces in which it comes. Answers
-        pings. Raises Gone when the client does not speak SPDY/3, or says that it goes."""
+        pings. Raises Gone when the other end does not speak SPDY/3, or says that it goes."""
         self._buffer += data
         while self._left or len(self._buffer) >= _HEAD.size:
             if self._left:
@@ -204,15 +208,22 @@ class Session:
                 yield Opened(stream, self._blocks.unpack(payload[10:]), bool(flags & FIN))
             case _ if kind == RST_STREAM:
                 yield Reset(stream)
-            case _ if kind == HEADERS:  # of no interest, but part of the zlib stream
+            case _ if kind in (SYN_REPLY, HEADERS):  # of no interest but for the zlib stream
                 self._blocks.unpack(payload[4:])
-            case _ if kind == PING and stream & 1:  # the client's own, to be sent back
+            case _ if kind == PING and stream & 1 == self._peers_parity:  # to be sent back
                 self._send(control_frame(PING, payload))
             case _ if kind == GOAWAY:
-                raise Gone("the client goes away")
+                raise Gone("the other end goes away")
+
+    def open(self, headers: dict[str, str]) -> int:
+        """A new stream; data may follow at once. Raises Gone, as all that follow."""
+        stream, self._next_stream = self._next_stream, self._next_stream + 2
+        payload = struct.pack(">IIH", stream, 0, 0) + self._blocks.pack(headers)
+        self._send(control_frame(SYN_STREAM, payload))
+        return stream
 
     def reply(self, stream: int) -> None:
-        """Accept a stream; must come before data. Raises Gone, as all that follow."""
+        """Accept a stream; must come before data."""
         self._send(control_frame(SYN_REPLY, _WORD.pack(stream) + self._blocks.pack({})))
 
     def reset(self, stream: int, why: int) -> None:
@@ -226,26 +237,3 @@ class Session:
         if count:
             for number in (stream, 0):
                 self._send(control_frame(WINDOW_UPDATE, _HEAD.pack(number, count)))
-
-
-def is_wanted(handler: BaseHTTPRequestHandler) -> bool:
-    return handler.headers.get("Upgrade", "").upper() == NAME
-
-
-def upgrade(handler: BaseHTTPRequestHandler, protocols: tuple[str, ...]) -> tuple[str, Link]:
-    """Answer with 101: the first of `protocols` (best first) that the client offers, and the
-    connection. A client that offers none speaks the last one. Raises ValueError."""
-    offered = ",".join(handler.headers.get_all("X-Stream-Protocol-Version") or ())
-    names = [name.strip() for name in (offered or protocols[-1]).split(",")]
-    protocol = next((known for known in protocols if known in names), None)
-    if protocol is None:
-        raise ValueError(
-            f"unable to negotiate protocol: client supports {names}, "
-            f"server accepts {list(protocols)}"
-        )
-    lines = ["HTTP/1.1 101 Switching Protocols", f"Upgrade: {NAME}", "Connection: Upgrade"]
-    if offered:
-        lines.append(f"X-Stream-Protocol-Version: {protocol}")
-    handler.close_connection = True
-    handler.connection.sendall("\r\n".join([*lines, "", ""]).encode())
-    return protocol, Link(handler.connection)
