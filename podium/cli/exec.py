@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import sys
-from collections.abc import Iterator
 from typing import TYPE_CHECKING
 from urllib.parse import urlencode
 
@@ -46,6 +44,8 @@ def command(
             f"cannot exec into a container in a completed pod; current phase is {phase}"
         )
     name = choose_container(found, container, quiet=quiet)
+    from podium.cli.exec_stream import run_stream
+
     is_terminal = tty and stdin and os.isatty(0)
     if tty and not is_terminal and not quiet:
         click.echo("Unable to use a TTY - input is not a terminal or the right kind of file",
@@ -60,40 +60,6 @@ def command(
     ]
     metadata = found["metadata"]
     path = f"/api/v1/namespaces/{metadata['namespace']}/pods/{metadata['name']}/exec"
-    raise SystemExit(_run(api, f"{path}?{urlencode(query)}", stdin, is_terminal))
-
-
-def _run(api: Connection, target: str, stdin: bool, is_terminal: bool) -> int:
-    from podium.cli.exec_stream import ExecStream
-
+    target = f"{path}?{urlencode(query)}"
     sys.stdout.flush()
-    sock, host = api.dial()
-    with sock:
-        stream = ExecStream(
-            sock,
-            host,
-            target,
-            stdin_fd=0 if stdin else None,
-            terminal_size=_terminal_size if is_terminal else None,
-        )
-        with _raw_terminal() if is_terminal else contextlib.nullcontext():
-            return stream.run()
-
-
-def _terminal_size() -> tuple[int, int]:
-    size = os.get_terminal_size(0)
-    return size.columns, size.lines
-
-
-@contextlib.contextmanager
-def _raw_terminal() -> Iterator[None]:
-    """Every key goes to the container; the terminal is put back whatever happens."""
-    import termios
-    import tty
-
-    before = termios.tcgetattr(0)
-    tty.setraw(0)
-    try:
-        yield
-    finally:
-        termios.tcsetattr(0, termios.TCSADRAIN, before)
+    raise SystemExit(run_stream(api, target, stdin=stdin, is_terminal=is_terminal))

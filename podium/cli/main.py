@@ -27,6 +27,10 @@ VERBS = {
     "delete": ("delete", "Delete objects by name, label or manifest."),
     "logs": ("logs", "Print the logs of a container."),
     "exec": ("exec", "Run a command in a container."),
+    "attach": ("attach", "Join a running container's own streams."),
+    "cp": ("cp", "Copy files into and out of a container."),
+    "port-forward": ("port_forward", "Lead local ports to a Pod's."),
+    "top": ("top", "Show the CPU and memory in use."),
     "scale": ("scale", "Set the number of replicas."),
     "rollout": ("rollout", "Watch, undo, restart, pause or resume a rollout."),
     "image": ("image", "Pull, load, list or remove images on a node."),
@@ -34,7 +38,7 @@ VERBS = {
 SECTIONS = {
     "Cluster": ("up", "down", "status", "kubeconfig", "ui"),
     "Objects": ("apply", "get", "describe", "delete", "scale", "rollout"),
-    "Containers": ("logs", "exec", "image"),
+    "Containers": ("logs", "exec", "attach", "cp", "port-forward", "top", "image"),
 }
 
 

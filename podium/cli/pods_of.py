@@ -1,6 +1,6 @@
 """Room podium/cli: which Pod and which container are meant: `logs deploy/web`, `exec web`.
 
-Used by `logs` and `exec`.
+Used by `logs`, `exec`, `attach`, `cp` and `port-forward`.
 """
 
 from __future__ import annotations
@@ -58,6 +58,13 @@ def choose_container(pod: dict[str, Any], wanted: str | None, *, quiet: bool = F
         listed = ", ".join([*main, *(f"{name} (init)" for name in names if name not in main)])
         click.echo(f'Defaulted container "{main[0]}" out of: {listed}', err=True)
     return str(main[0])
+
+
+def container_named(pod: dict[str, Any], name: str) -> dict[str, Any]:
+    """A container of a Pod that is known to have it."""
+    spec = pod["spec"]
+    lists = (spec.get("initContainers"), spec["containers"], spec.get("ephemeralContainers"))
+    return next(c for containers in lists for c in containers or () if c["name"] == name)
 
 
 def container_names(pod: dict[str, Any]) -> list[str]:

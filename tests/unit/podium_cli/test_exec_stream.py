@@ -28,7 +28,8 @@ from podium.cli import pki
 
 CLIENT = """
 import socket, ssl, sys
-from podium.cli.exec_stream import ExecStream, Refused
+from podium.cli.exec_stream import ExecStream
+from podium.cli.websocket import Refused
 context = ssl.create_default_context(cafile=sys.argv[1])
 raw = socket.create_connection(("127.0.0.1", int(sys.argv[2])), 10)
 with context.wrap_socket(raw, server_hostname="127.0.0.1") as sock:
