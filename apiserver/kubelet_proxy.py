@@ -25,6 +25,7 @@ from apiserver.errors import ApiError
 from apiserver.http_server import Body, Connection
 from apiserver.request_info import Call
 from apiserver.storage import Record
+from apiserver.validation.log_options import check_log_options
 from apiserver.verbs import Reply, Verbs
 from podium.api import status
 from podium.api.scheme import resource
@@ -73,6 +74,7 @@ class KubeletProxy:
 
     def _log(self, call: Call) -> Reply:
         pod = self._verbs.find(call)
+        check_log_options(call.query, pod.name)
         container = container_of(pod, call.query.get("container", ""))
         node = pod.object["spec"].get("nodeName")
         if not node:

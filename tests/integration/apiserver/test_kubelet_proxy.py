@@ -41,6 +41,17 @@ def test_a_log_needs_a_container_that_is_there(api: Api, ns: str) -> None:
     )
 
 
+def test_a_log_cannot_be_asked_for_nonsense(api: Api, ns: str) -> None:
+    pod = with_a_pod(api, ns)
+    refused = api.get(f"{pod}/log?tailLines=-1&limitBytes=0")
+    assert (refused.code, refused.reason) == (422, "Invalid")
+    assert refused.message == (
+        'PodLogOptions "web" is invalid: [tailLines: Invalid value: -1: must be greater than or '
+        "equal to 0, limitBytes: Invalid value: 0: must be greater than 0]"
+    )
+    assert api.get(f"{pod}/log?sinceSeconds=x").code == 400
+
+
 def test_a_kubelets_refusal_is_passed_on(api: Api, ns: str, kubelet: FakeKubelet) -> None:
     pod = with_a_pod(api, ns)
     kubelet.answer = b"HTTP/1.1 400 Bad Request\r\nContent-Length: 8\r\n\r\nno such!"
