@@ -7,6 +7,7 @@ request_info.py, for kinds are data here, not code. Every refusal leaves as a St
 from __future__ import annotations
 
 import logging
+import time
 from dataclasses import dataclass
 from typing import Any
 
@@ -30,6 +31,7 @@ from apiserver.subresources import Subresources
 from apiserver.ui import add_page
 from apiserver.verbs import Reply, Verbs
 from podium.api import status
+from podium.api.exposition import CONTENT_TYPE
 
 log = logging.getLogger("apiserver")
 
@@ -62,6 +64,7 @@ class Rooms:
 
     def handle(self, environ: dict[str, Any]) -> Reply:
         """Answer a request for a resource."""
+        environ["podium.began"] = time.monotonic()
         user = self.authenticator.user(environ)
         path = environ["PATH_INFO"]
         document = _discovery_document(path)
@@ -89,7 +92,10 @@ class Rooms:
         return self.subresources.handle(call)
 
     def count(self, call: Call, code: int) -> None:
-        self.metrics.count(call.verb, call.resource.plural, call.subresource or "", code)
+        took_s = time.monotonic() - call.environ["podium.began"]
+        self.metrics.count(
+            call.verb, call.resource.plural, call.subresource or "", code, took_s=took_s
+        )
 
 
 def create_app(rooms: Rooms) -> Flask:
@@ -241,7 +247,7 @@ def _add_health(app: Flask, rooms: Rooms) -> None:
             revision=hub.revision,
             failed_writes=store.failed_writes,
         )
-        return Response(text, mimetype="text/plain")
+        return Response(text, content_type=CONTENT_TYPE)
 
     for path in ("/healthz", "/livez", "/readyz"):
         app.add_url_rule(path, path, health)

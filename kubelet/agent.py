@@ -118,6 +118,7 @@ class Kubelet:
             recorder=self._recorder, puller=self._puller, volumes=volumes, configs=configs,
             objects=self._objects, node=self._reporter.node, find=self._find, requeue=self._wake,
             settings=self._settings, exits=self._exits, user_ranges=user_ranges, qos=self._qos,
+            probed=self._metrics.probed,
         )  # fmt: skip
         reconcile = self._metrics.timed_sync(self._sync.reconcile)
         self._loop = ReconcileLoop("pod-sync", reconcile, workers=WORKERS)

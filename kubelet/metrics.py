@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from kubelet.machine import KUBELET_VERSION
+from kubelet.probes.plan import Answer, Kind, titled
 from kubelet.runtime.protocol import EventKind, Runtime
 from kubelet.stats import host
 from podium.api.exposition import Counter, Histogram, family
@@ -25,6 +26,9 @@ _PATHS = frozenset(
     {"attach", "containerLogs", "exec", "healthz", "images", "metrics", "pods", "portForward",
      "stats"}
 )  # fmt: skip
+_PROBE_RESULTS = {
+    "success": "successful", "warning": "successful", "failure": "failed", "unknown": "unknown",
+}  # fmt: skip
 # The runtime's methods by what the kubelet calls these operations.
 _OPERATIONS = {
     "run_pod_sandbox": "run_podsandbox",
@@ -111,7 +115,17 @@ class KubeletMetrics:
             self._seen.setdefault(pod["metadata"]["uid"], time.monotonic())
 
     def pod_gone(self, uid: str) -> None:
+        """What was counted of its own is shown no more."""
         self._seen.pop(uid, None)
+        self.probes.forget(pod_uid=uid)
+
+    def probed(self, pod: Object, container: str, kind: Kind, answer: Answer) -> None:
+        """A probe has been made once."""
+        about = pod["metadata"]
+        self.probes.add(
+            probe_type=titled(kind), result=_PROBE_RESULTS[answer.result], container=container,
+            pod=about["name"], namespace=about["namespace"], pod_uid=about["uid"],
+        )  # fmt: skip
 
     def timed_sync(self, reconcile: Callable[[str], float | None]) -> Callable[[str], float | None]:
         """`reconcile`, with how long it takes."""

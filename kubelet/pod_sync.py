@@ -43,7 +43,7 @@ from kubelet.pod_plan import (
 )
 from kubelet.pod_status import Observed
 from kubelet.post_start import PostStarts
-from kubelet.probes import Prober, Verdict
+from kubelet.probes import Answered, Prober, Verdict
 from kubelet.qos_cgroups import QosCgroups
 from kubelet.resources import cgroup_parent
 from kubelet.runtime.errors import RuntimeFailure
@@ -115,7 +115,7 @@ class PodSync:
         puller: ImagePuller, volumes: Volumes, configs: ContainerConfigs, objects: ObjectWatch,
         node: Callable[[], Object], find: Callable[[str], Object | None],
         requeue: Callable[[str], None], settings: KubeletConfiguration, exits: Exits,
-        user_ranges: UserRanges, qos: QosCgroups,
+        user_ranges: UserRanges, qos: QosCgroups, probed: Answered,
     ) -> None:  # fmt: skip
         self._settings, self._user_ranges, self._qos = settings, user_ranges, qos
         self._modules = security_admission.find_modules()
@@ -128,7 +128,7 @@ class PodSync:
         hooks = Hooks(runtime, exits)
         self._stops = ContainerStops(runtime, recorder, hooks, requeue)
         self._post_starts = PostStarts(recorder, hooks, self._stops, requeue)
-        self._prober = Prober(runtime, recorder, requeue)
+        self._prober = Prober(runtime, recorder, requeue, probed)
         self._end = PodEnd(
             client=client, runtime=runtime, network=network, volumes=volumes, configs=configs,
             stops=self._stops,

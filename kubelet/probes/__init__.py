@@ -8,6 +8,6 @@ prober.py       when to try, whom to tell
 """
 
 from kubelet.probes.plan import Verdict
-from kubelet.probes.prober import Prober
+from kubelet.probes.prober import Answered, Prober
 
-__all__ = ["Prober", "Verdict"]
+__all__ = ["Answered", "Prober", "Verdict"]

@@ -46,11 +46,17 @@ EXEC_THREADS = 32
 TRIES = 3  # of a probe that could not be made at all
 
 
-class Prober:
-    """`wake(uid)` has a Pod looked at again."""
+Answered = Callable[[Object, str, Kind, Answer], None]
 
-    def __init__(self, runtime: Runtime, recorder: Recorder, wake: Callable[[str], None]) -> None:
+
+class Prober:
+    """`wake(uid)` has a Pod looked at again; `answered(pod, container, kind, answer)` counts."""
+
+    def __init__(
+        self, runtime: Runtime, recorder: Recorder, wake: Callable[[str], None], answered: Answered
+    ) -> None:
         self._runtime, self._recorder, self._wake = runtime, recorder, wake
+        self._answered = answered
         self._lock = threading.Lock()
         self._watched: dict[str, _Watched] = {}  # by container id
         self._of_pod: dict[str, set[str]] = {}
@@ -95,6 +101,9 @@ class Prober:
             self._engine, target, start,
             tell=lambda kind, answer: self._tell(pod, field_path, kind, answer),
             changed=lambda: self._wake(pod["metadata"]["uid"]),
+            answered=lambda kind, answer: self._answered(
+                pod, target.container["name"], kind, answer
+            ),
         )  # fmt: skip
         self._watched[target.id] = watched
         watched.start()
@@ -172,6 +181,7 @@ class _Watched:
     def __init__(
         self, engine: _Engine, target: Target, start: _Start, *,
         tell: Callable[[Kind, Answer], None], changed: Callable[[], None],
+        answered: Callable[[Kind, Answer], None],
     ) -> None:  # fmt: skip
         self.probes = probes_of(target.container)
         self._engine, self._target, self._start = engine, target, start
@@ -179,7 +189,7 @@ class _Watched:
         if self._is_adopted:
             adopt(self.probes, start.written)
         self._is_ending = False
-        self._tell, self._changed = tell, changed
+        self._tell, self._changed, self._answered = tell, changed, answered
         self._tasks: dict[Kind, asyncio.Task[None]] = {}
 
     def start(self) -> None:
@@ -217,6 +227,7 @@ class _Watched:
         while True:
             began = self._engine.loop.time()
             answer = await self._ask(probe)
+            self._answered(probe.kind, answer)
             if answer.result != "success":
                 self._tell(probe.kind, answer)
             if probe.tally.count(answer):

@@ -86,7 +86,13 @@ class Counter:
         key = tuple(labels.items())
         self._counts[key] = self._counts.get(key, 0) + amount
 
+    def forget(self, **labels: str) -> None:
+        """Drop what has these labels, among others."""
+        gone = set(labels.items())
+        for key in [key for key in list(self._counts) if gone <= set(key)]:
+            del self._counts[key]
+
     def text(self) -> str:
         """The family; "" before anything was counted."""
-        samples = [(dict(key), count) for key, count in sorted(self._counts.items())]
+        samples = [(dict(key), count) for key, count in sorted(list(self._counts.items()))]
         return family(self._name, "counter", self._words, samples)

@@ -81,6 +81,7 @@ def test_ports_are_forwarded_and_half_of_a_connection_may_end(ns: Namespaced) ->
 def test_top_shows_pods_containers_and_nodes(ns: Namespaced) -> None:
     ns.apply(a_script("busy", "while :; do :; done", resources={"limits": {"cpu": "100m"}}))
     ns.wait("pod/busy", "condition=Ready")
+    ns.cluster.until(lambda: podium(ns, "top", "pods").stdout)
     head, row = podium(ns, "top", "pods", "--containers").stdout.splitlines()
     assert head.split() == ["POD", "NAME", "CPU(cores)", "MEMORY(bytes)"]
     assert re.fullmatch(r"busy +main +\d+m +\d+Mi", row)

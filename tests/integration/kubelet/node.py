@@ -109,6 +109,7 @@ class Node:
             node=self.reporter.node, find=self._find, requeue=self.wake, settings=settings,
             exits=self.exits, user_ranges=UserRanges(node_dir / "pods", "test", 0),
             qos=QosCgroups(self.cgroups, hardware, settings),  # type: ignore[arg-type]
+            probed=lambda *_: None,
         )  # fmt: skip
         self.loop = ReconcileLoop("pod-sync", self.sync.reconcile, workers=4)
 
