@@ -32,6 +32,7 @@ from kubelet.pod_plan import container_statuses, newest
 from kubelet.runtime.errors import RuntimeFailure
 from kubelet.runtime.protocol import ContainerStatus, Runtime
 from kubelet.stats.pages import Statistics
+from kubelet.streams.spdy_upgrade import NoCommonProtocol
 
 log = logging.getLogger("kubelet-server")
 Object = dict[str, Any]
@@ -145,6 +146,8 @@ class _Handler(BaseHTTPRequestHandler):
             self._refuse(refused.code, str(refused))
         except ImageNotFound as failure:
             self._refuse(HTTPStatus.NOT_FOUND, str(failure))
+        except NoCommonProtocol as failure:
+            self._refuse(HTTPStatus.FORBIDDEN, str(failure))
         except ImageInUse as failure:
             self._refuse(HTTPStatus.CONFLICT, str(failure))
         except (RuntimeFailure, ImageError, ValueError) as failure:

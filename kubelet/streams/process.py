@@ -28,7 +28,7 @@ PIECE_BYTES = 64 * 1024
 MAX_STDIN_BYTES = 1024 * 1024  # a process that does not read stops the client, not us
 TERMINAL_S = 0.5  # for the rest of a terminal's output
 ATTACHED_PIPE_BYTES = 1024 * 1024  # as much as the kernel lets anybody have
-ATTACHED_FULL_BYTES = 16 * 1024 * 1024  # unsent output of a container, which waits for nobody
+ATTACHED_FULL_BYTES = 4 * 1024 * 1024  # unsent output of a container, which waits for nobody
 _NAMES = ("stdin", "stdout", "stderr", "tty")
 
 

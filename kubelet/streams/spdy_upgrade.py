@@ -10,20 +10,24 @@ from kubelet.streams.link import Link
 NAME = "SPDY/3.1"
 
 
+class NoCommonProtocol(Exception):
+    """The client offers no version that the server speaks: 403, as Kubernetes has it."""
+
+
 def is_wanted(handler: BaseHTTPRequestHandler) -> bool:
     return handler.headers.get("Upgrade", "").upper() == NAME
 
 
 def upgrade(handler: BaseHTTPRequestHandler, protocols: tuple[str, ...]) -> tuple[str, Link]:
     """Answer with 101: the first of `protocols` (best first) that the client offers, and the
-    connection. A client that offers none speaks the last one. Raises ValueError."""
+    connection. A client that offers none speaks the last one. Raises NoCommonProtocol."""
     offered = ",".join(handler.headers.get_all("X-Stream-Protocol-Version") or ())
     names = [name.strip() for name in (offered or protocols[-1]).split(",")]
     protocol = next((known for known in protocols if known in names), None)
     if protocol is None:
-        raise ValueError(
-            f"unable to negotiate protocol: client supports {names}, "
-            f"server accepts {list(protocols)}"
+        raise NoCommonProtocol(
+            f"unable to upgrade: unable to negotiate protocol: client supports "
+            f"[{' '.join(names)}], server accepts [{' '.join(protocols)}]"
         )
     lines = ["HTTP/1.1 101 Switching Protocols", f"Upgrade: {NAME}", "Connection: Upgrade"]
     if offered:

@@ -141,6 +141,18 @@ def test_exec_into_what_is_not_running_says_so(client: Client) -> None:
     assert b'exec: "no-such-program": executable file not found in $PATH' in done.stderr
 
 
+def test_exec_reaches_an_init_container_while_it_runs(ns: Namespaced) -> None:
+    pod = a_sleeper()
+    first = {"name": "first", "image": "host", "command": ["sleep", "infinity"]}
+    pod["spec"]["initContainers"] = [first]
+    ns.apply(pod)
+    running = "jsonpath={.status.initContainerStatuses[0].state.running.startedAt}"
+    ns.cluster.until(lambda: ns.out("get", "pod", "web", "-o", running))
+    assert ns.sh("web", "tr '\\0' ' ' < /proc/1/cmdline", "-c", "first") == "sleep infinity"
+    waiting = ns.kubectl("exec", "web", "-c", "main", "--", "true", check=False)
+    assert 'container not found ("main")' in waiting.stderr
+
+
 # ---- attach --------------------------------------------------------------------------------------
 
 
@@ -246,6 +258,15 @@ def test_many_connections_go_through_one_forward(client: Client) -> None:
         for thread in threads:
             thread.join()
     assert got == [wanted] * 6
+
+
+def test_ports_of_the_nodes_network_are_forwarded_too(ns: Namespaced) -> None:
+    wanted = a_web_server(ns, hostNetwork=True)
+    with (
+        Client(ns).forward("pod/web", "8080") as (port, _),
+        urllib.request.urlopen(f"http://127.0.0.1:{port}/file", timeout=60) as answer,
+    ):
+        assert hashlib.sha256(answer.read()).hexdigest() == wanted
 
 
 def test_half_of_a_forwarded_connection_may_end_first(client: Client) -> None:

@@ -107,6 +107,10 @@ class FakeRuntime:
         for attachment in self._find(container_id).attached[:]:
             attachment.output(stream, data)
 
+    def attached(self, container_id: str) -> int:
+        """How many are attached to it."""
+        return len(self._find(container_id).attached)
+
     def ignore_stop_signal(self, container_id: str) -> None:
         """It will have to be killed: exit code 137."""
         self._find(container_id).ignores_stop_signal = True
