@@ -18,6 +18,7 @@ from kubelet.disks import disk_below
 from kubelet.environment import ConfigMissing, Surroundings, environment, expand
 from kubelet.image_keeper import IMAGE_LABEL
 from kubelet.image_puller import Pulled
+from kubelet.image_volumes import image_volumes
 from kubelet.pod_files import etc_mounts, termination_mount
 from kubelet.pod_hostname import kernel_name
 from kubelet.resources import oom_score_adj
@@ -57,7 +58,7 @@ class ContainerConfigs:
         around: Surroundings, paths: Mapping[str, str],
     ) -> ContainerConfig:  # fmt: skip
         """Raises ConfigMissing, UnknownUser, VolumeError, NoCommand or ProfileError."""
-        context = security.context_of(container)
+        name, context = container["name"], security.context_of(container)
         user = _user(pod, container, image)
         groups = security.groups_of(pod, user.gid, user.groups)
         capabilities = security.capabilities(container, CAPABILITIES)
@@ -72,14 +73,17 @@ class ContainerConfigs:
         volume_mounts = self._volumes.mounts(pod, container, paths, env)
         disks = self._disks(pod, [mount.source for mount in volume_mounts])
         return ContainerConfig(
-            name=container["name"],
+            name=name,
             attempt=attempt,
             argv=_argv(container, image, env),
             env=env,
             cwd=container.get("workingDir") or image.working_dir or "/",
-            log_path=str(self._new_log(pod, container["name"], attempt)),
+            log_path=str(self._new_log(pod, name, attempt)),
             lower_dirs=list(image.layers),
             mounts=[
+                *image_volumes(
+                    image.volumes, image.layers, taken, pod_dir / "image-volumes" / name, attempt
+                ),
                 *etc_mounts(pod, around.pod_ip, pod_dir / "etc", taken, self._domain),
                 termination_mount(container, pod_dir, attempt),
                 *volume_mounts,

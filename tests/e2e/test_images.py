@@ -10,8 +10,15 @@ import pytest
 import yaml
 
 from tests.support.cluster import Cluster
-from tests.support.images import busybox_image_tar
-from tests.support.namespaced import Namespaced, a_web_deployment
+from tests.support.images import (
+    OciLayout,
+    a_directory,
+    an_entry,
+    busybox_image_tar,
+    busybox_layer,
+    tar_of,
+)
+from tests.support.namespaced import Namespaced, a_sleeper, a_web_deployment
 from tests.support.registry import PASSWORD, USER, Registry, needs_registry, running_registry
 
 pytestmark = needs_registry
@@ -114,3 +121,24 @@ def test_an_image_is_pulled_by_hand_shown_on_the_node_and_not_removed_while_it_i
     done = cluster.podium("image", "rm", by_digest, check=False)
     assert done.returncode == 1
     assert f'image "{by_digest}" is in use' in done.stderr
+
+
+def test_a_volume_that_the_image_names_is_writable_although_the_root_is_not(
+    ns: Namespaced, registry: Registry
+) -> None:
+    layer = tar_of(a_directory("data", 0o700, uid=1000, gid=1000), an_entry("data/file", b"kept"))
+    layout = OciLayout()
+    layout.image("x:1", [busybox_layer(), layer], {
+        "Entrypoint": ["sh", "-c", "sleep infinity & wait"], "User": "web", "WorkingDir": "/data",
+        "Volumes": {"/data": {}}, "Env": ["PATH=/bin"], "StopSignal": "SIGKILL",
+    })  # fmt: skip
+    pod = a_sleeper("db", image=registry.push(layout, "team/db:1"))
+    del pod["spec"]["containers"][0]["command"]
+    pod["spec"]["containers"][0]["securityContext"] = {"readOnlyRootFilesystem": True}
+    put_secret(ns, registry)
+    pod["spec"] |= WITH_SECRET
+    ns.apply(pod)
+    ns.wait("pod/db", "condition=Ready")
+    script = "id -u; pwd; cat file; echo; echo new > new && cat new"
+    assert ns.sh("db", script).split("\n") == ["1000", "/data", "kept", "new"]
+    assert ns.sh("db", "touch /tmp/x 2>&1 || true") == "touch: /tmp/x: Read-only file system"

@@ -177,6 +177,12 @@ def busybox_image_tar(path: Path, name: str = "busybox:1.0") -> Path:
     """An image with Debian's static busybox and links for its applets (PATH, FLAVOUR=static and the
     user `web`, 1000, are in it). Without busybox, with a C program that knows true, false, echo and
     a sleep that never ends; raises RuntimeError when there is no gcc either."""
+    config = {"Cmd": ["sh"], "Env": ["PATH=/bin:/usr/bin", "FLAVOUR=static"], "WorkingDir": "/"}
+    return oci_layout_tar(path, name, [busybox_layer()], config)
+
+
+def busybox_layer() -> bytes:
+    """That image's one layer."""
     busybox = shutil.which("busybox")
     if busybox is not None and _is_static(Path(busybox)):
         program, applets = Path(busybox).read_bytes(), _applets(busybox)
@@ -186,15 +192,13 @@ def busybox_image_tar(path: Path, name: str = "busybox:1.0") -> Path:
         a_directory(name, mode)
         for name, mode in (("bin", 0o755), ("etc", 0o755), ("root", 0o700), ("tmp", 0o1777))
     ]
-    layer = tar_of(
+    return tar_of(
         *directories,
         an_entry("bin/busybox", program, mode=0o755),
         *(a_symlink(f"bin/{applet}", "busybox") for applet in applets if applet != "busybox"),
         an_entry("etc/passwd", b"root:x:0:0:root:/root:/bin/sh\nweb:x:1000:1000::/:/bin/sh\n"),
         an_entry("etc/group", b"root:x:0:\nweb:x:1000:\n"),
     )
-    config = {"Cmd": ["sh"], "Env": ["PATH=/bin:/usr/bin", "FLAVOUR=static"], "WorkingDir": "/"}
-    return oci_layout_tar(path, name, [layer], config)
 
 
 def _applets(busybox: str) -> list[str]:
