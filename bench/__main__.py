@@ -30,6 +30,7 @@ def measurements(effort: Effort) -> dict[str, Callable[[Cluster], list[Row]]]:
     return {
         "idle": lambda cluster: measure.idle(cluster, effort),
         "pods": lambda cluster: measure.pods(cluster, effort),
+        "images": lambda cluster: measure.images(cluster, effort),
         "shims": lambda cluster: [measure.shims(cluster)],
         "exec": lambda cluster: measure.execs(cluster, effort),
         "recovery": lambda cluster: [measure.recovery(cluster, effort)],

@@ -153,9 +153,9 @@ def started_cluster() -> Iterator[Cluster]:
                 cluster.podium("down", "--purge", "--grace-period", "0")
 
 
-def a_deployment(name: str, replicas: int) -> dict[str, Any]:
-    """Replicas of `sleep` in the image `host`."""
-    container = {"name": "main", "image": "host", "command": ["sleep", "infinity"]}
+def a_deployment(name: str, replicas: int, image: str = "host") -> dict[str, Any]:
+    """Replicas of `sleep`."""
+    container = {"name": "main", "image": image, "command": ["sleep", "infinity"]}
     return {
         "apiVersion": "apps/v1",
         "kind": "Deployment",

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bench import docker
+from bench import docker, registry
 from bench.cluster import (
     PODIUM,
     BenchError,
@@ -156,11 +156,11 @@ def pods(cluster: Cluster, effort: Effort) -> list[Row]:
     ]  # fmt: skip
 
 
-def until_ready(cluster: Cluster, replicas: int) -> float:
+def until_ready(cluster: Cluster, replicas: int, image: str = "host") -> float:
     """Seconds from `podium apply` to the watch event that says all are ready."""
     name = f"bench-{time.monotonic_ns()}"
     path = cluster.data_dir.parent / f"{name}.json"
-    path.write_text(json.dumps(a_deployment(name, replicas)))
+    path.write_text(json.dumps(a_deployment(name, replicas, image)))
     with cluster.client() as client:
         client.list("deployments.apps", "default", limit=1)  # connected before the clock starts
         began = time.perf_counter()
@@ -169,6 +169,39 @@ def until_ready(cluster: Cluster, replicas: int) -> float:
         took = time.perf_counter() - began
         delete_and_wait(client, name)
     return took
+
+
+def images(cluster: Cluster, effort: Effort) -> list[Row]:
+    """Nothing where the programs for it are missing."""
+    if not registry.is_there():
+        return []
+    with registry.running() as image:
+        registry.seconds_for_skopeo(image)  # the registry finds its files cold
+        fetched = times(effort.runs, lambda: registry.seconds_for_skopeo(image))
+        pulled = times(effort.runs, lambda: until_pulled(cluster, image))
+    size = f"{sum(registry.LAYERS_MIB)} MiB"
+    return [
+        Row(
+            f"apply until Ready, with an image of {size} to pull", "s", pulled, None, None,
+            statistics.median(fetched), None,
+            notes=["skopeo copy to a directory, which fetches and checks but unpacks nothing"],
+        )
+    ]  # fmt: skip
+
+
+def until_pulled(cluster: Cluster, image: str) -> float:
+    """`until_ready` on a node that has nothing of the image, as before and afterwards."""
+    took = until_ready(cluster, 1, image)
+    deadline = time.monotonic() + RECOVERY_TIMEOUT_S
+    while True:
+        try:
+            cluster.podium("image", "rm", image)
+        except BenchError:  # the last container is still being removed
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.2)
+        else:
+            return took
 
 
 def bare_containers(count: int) -> list[float]:
