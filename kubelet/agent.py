@@ -102,7 +102,10 @@ class Kubelet:
             pods=self._pods.list, node=self._reporter.node,
         )  # fmt: skip
         self._objects = ObjectWatch(self._client, self._wake)
-        pulls = Pulls(self._images, Registries(data_dir), parallel=_parallel_pulls(self._settings))
+        pulls = Pulls(
+            self._images, Registries(data_dir), parallel=_parallel_pulls(self._settings),
+            per_s=self._settings.registry_pull_qps, burst=self._settings.registry_burst,
+        )  # fmt: skip
         secrets = PullSecrets(self._objects.get, data_dir / "config.json")
         self._puller = ImagePuller(
             self._images, pulls, secrets, self._recorder, wake=self._wake, came=self._report_node

@@ -25,7 +25,7 @@ from kubelet.images import (
 )
 from kubelet.images.pull import Pull, Pulls
 from kubelet.images.reference import normalise, repository
-from kubelet.images.registry.credentials import Credential
+from kubelet.images.registry.credentials import Keyring
 from kubelet.pull_secrets import PullSecrets
 from podium.client.event_recorder import Recorder
 
@@ -71,7 +71,7 @@ class _Failure:
     at: float
     backoff: Backoff
     pull: Pull | None = None
-    who: tuple[Credential, ...] = ()
+    who: Keyring | None = None
     is_told: bool = False  # that we back off
 
 
@@ -213,13 +213,12 @@ class ImagePuller:
     def _begin(self, wanted: _Wanted) -> ImageNotReady:
         """A pull that wakes us, unless the last one has failed too short a time ago."""
         keyring, missing = self._secrets.keyring(wanted.pod)
-        who = tuple(keyring.lookup(repository(normalise(wanted.reference))))
         with self._lock:
             failure = self._state.failures.get(wanted.key)
         if (
             failure is not None
             and failure.pull is not None
-            and failure.who == who
+            and failure.who == keyring
             and self._now() < failure.backoff.due(failure.at)
         ):
             return self._backing_off(wanted, failure)
@@ -245,15 +244,13 @@ class ImagePuller:
         """Two containers that waited for one pull count as one failure."""
         now = self._now()
         reason, message = _reason(wanted.reference, error)
-        keyring, _ = self._secrets.keyring(wanted.pod)
-        who = tuple(keyring.lookup(repository(normalise(wanted.reference))))
         with self._lock:
             old = self._state.failures.get(wanted.key)
             if old is None or old.pull is not pull:
                 backoff = old.backoff if old is not None else Backoff()
                 backoff.tried(now, now)
                 self._state.failures[wanted.key] = _Failure(
-                    reason, message, now, backoff, pull, who
+                    reason, message, now, backoff, pull, pull.keyring
                 )
         wanted.tell("Warning", "Failed", f'Failed to pull image "{wanted.reference}": {error}')
         wanted.tell("Warning", "Failed", f"Error: {reason}")

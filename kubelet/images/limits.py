@@ -15,6 +15,7 @@ from kubelet.images.errors import InvalidImage, NoRoomForImage
 
 _MIB = 1024**2
 _LOOK_AT_THE_DISK_EVERY_BYTES = 16 * _MIB
+_LOOK_AT_THE_DISK_EVERY_ENTRIES = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +29,7 @@ class Limits:
     ratio: int = 200  # of unpacked to packed, beyond …
     ratio_from_bytes: int = 1024 * _MIB  # … this size: deflate gets to 1000 with nothing but zeros
     reserve_bytes: int = 256 * _MIB  # of the disk, for the rest of the node
+    reserve_inodes: int = 10_000
 
 
 class Allowance:
@@ -45,6 +47,8 @@ class Allowance:
         self._entries += 1
         if self._entries > self._limits.entries:
             raise InvalidImage(f"more than {self._limits.entries} entries")
+        if self._entries % _LOOK_AT_THE_DISK_EVERY_ENTRIES == 0:
+            self._check_the_disk(0)
 
     def more(self, count: int) -> None:
         """So many bytes more are about to be written, or read from a decompressor."""
@@ -69,6 +73,11 @@ class Allowance:
             raise NoRoomForImage(
                 f"no room on the disk of {self._directory}: {free // _MIB} MiB are free and "
                 f"{self._limits.reserve_bytes // _MIB} MiB are kept for the node"
+            )
+        if disk.f_files and disk.f_favail < self._limits.reserve_inodes:  # some have no such bound
+            raise NoRoomForImage(
+                f"no room on the disk of {self._directory}: {disk.f_favail} files may be made and "
+                f"{self._limits.reserve_inodes} are kept for the node"
             )
 
 

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("pull")
 
 PARALLEL_PULLS = 5
-PARALLEL_TRANSFERS, PARALLEL_OF_A_REGISTRY = 6, 4
+PARALLEL_TRANSFERS, PARALLEL_OF_A_REGISTRY = 16, 4
 LAYERS_AHEAD = 2
 TELL_EVERY_S = 30.0
 _BUFFER_BYTES = 1024 * 1024
@@ -44,8 +44,8 @@ _BUFFER_BYTES = 1024 * 1024
 class Pull:
     """One image on its way. Times are monotonic; `began_at` 0.0: it waits for others to end."""
 
-    def __init__(self, reference: str) -> None:
-        self.reference = reference
+    def __init__(self, reference: str, keyring: Keyring) -> None:
+        self.reference, self.keyring = reference, keyring
         self.asked_at, self.began_at, self.ended_at = time.monotonic(), 0.0, 0.0
         self.done_bytes = self.total_bytes = 0
         self.image: Image | None = None
@@ -105,12 +105,14 @@ class Pulls:
 
     def __init__(
         self, store: ImageStore, registries: Registries, *, parallel: int = PARALLEL_PULLS,
-        timing: Timing | None = None,
+        per_s: int = 0, burst: int = 1, timing: Timing | None = None,
     ) -> None:  # fmt: skip
+        """`per_s` pulls begin in a second, `burst` of them at once; 0: as many as there are."""
         self._store, self._registries, self._timing = store, registries, timing
         self._lock = threading.Lock()
-        self._under_way: dict[tuple[str, tuple[Credential, ...]], Pull] = {}
+        self._under_way: dict[tuple[str, Keyring], Pull] = {}
         self._slots = threading.BoundedSemaphore(parallel)
+        self._rate = _Rate(per_s, burst)
         self._transfers = _Transfers()
         self._ahead = _Ahead(store)
 
@@ -118,17 +120,17 @@ class Pulls:
         """The pull of that image with those credentials that is under way, or a new one. Raises
         InvalidReference."""
         full = normalise(reference)
-        who = tuple(keyring.lookup(repository(full)))
         with self._lock:
-            pull = self._under_way.get((full, who))
+            pull = self._under_way.get((full, keyring))
             if pull is None:
-                pull = self._under_way[full, who] = Pull(reference)
-                arguments = (pull, full, who, keyring)
+                pull = self._under_way[full, keyring] = Pull(reference, keyring)
+                arguments = (pull, full, keyring, self._rate.wait_s())
                 threading.Thread(target=self._run, args=arguments, name="pull", daemon=True).start()
             return pull
 
-    def _run(self, pull: Pull, full: str, who: tuple[Credential, ...], keyring: Keyring) -> None:
+    def _run(self, pull: Pull, full: str, keyring: Keyring, wait_s: float) -> None:
         image, failure = None, None
+        time.sleep(wait_s)
         try:
             with self._slots:
                 pull.began_at = time.monotonic()
@@ -139,7 +141,7 @@ class Pulls:
             log.exception("pulling %s", full)
             failure = PullFailed(f"{type(error).__name__}: {error}")
         with self._lock:
-            del self._under_way[full, who]
+            del self._under_way[full, keyring]
         pull.end(image, failure)
 
     def _pull(self, pull: Pull, full: str, keyring: Keyring) -> Image:
@@ -244,6 +246,23 @@ def _aggregate(failures: Sequence[ImageError]) -> ImageError:
     if len(messages) == 1:
         return failures[0]
     return PullFailed(f"[{', '.join(messages)}]")
+
+
+class _Rate:
+    """A bucket of tokens that fills again; who finds it empty waits, where Kubernetes fails with
+    "pull QPS exceeded". Not thread-safe."""
+
+    def __init__(self, per_s: int, burst: int) -> None:
+        self._per_s, self._burst = per_s, max(burst, 1)
+        self._full_at = 0.0  # when it will have all its tokens again
+
+    def wait_s(self) -> float:
+        """Take one; seconds until it may be used."""
+        if self._per_s == 0:
+            return 0.0
+        now = time.monotonic()
+        self._full_at = max(self._full_at, now) + 1 / self._per_s
+        return max(0.0, self._full_at - now - self._burst / self._per_s)
 
 
 # ---- layers on their way ----

@@ -11,6 +11,7 @@ import hashlib
 import http.client
 import json
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -34,6 +35,8 @@ from kubelet.images.registry.transport import ATTEMPTS, BROKEN, TRY_AGAIN, Answe
 ACCEPT = ", ".join((*INDEXES, *MANIFESTS))
 MAX_TOKEN_BYTES = 64 * 1024
 MAX_RESUMES = 100  # of one blob, however far each brings us
+# Slower than this is as good as silent: it would keep a place that others wait for
+SLOW_BYTES, SLOW_S = 64 * 1024, 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -256,6 +259,7 @@ class Blob:
         self._progress, self._timing = progress, timing
         self._position = 0
         self._attempt = self._resumes = 0
+        self._watched_at, self._watched = time.monotonic(), 0  # the position then
 
     def close(self) -> None:
         self._answer.close()
@@ -271,9 +275,20 @@ class Blob:
                 self._attempt = 0
                 self._position += len(piece)
                 self._progress(len(piece))
+                self._check_speed()
                 return piece
             self._resume(why)
         return b""
+
+    def _check_speed(self) -> None:
+        now = time.monotonic()
+        if now - self._watched_at < SLOW_S:
+            return
+        if self._position - self._watched < SLOW_BYTES and self._position < self._size:
+            raise RegistryUnavailable(
+                f"GET {self._answer.url}: less than {SLOW_BYTES} bytes in {SLOW_S:.0f} s"
+            )
+        self._watched_at, self._watched = now, self._position
 
     def _resume(self, why: str) -> None:
         self._answer.close()

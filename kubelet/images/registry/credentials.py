@@ -58,7 +58,8 @@ def _credential(entry: dict[str, object]) -> Credential:
 
 
 class Keyring:
-    """Credentials by place: "registry.example", "*.example:5000", "registry.example/team"."""
+    """Credentials by place: "registry.example", "*.example:5000", "registry.example/team". Two with
+    the same in them are equal."""
 
     def __init__(self, entries: Iterable[tuple[str, Credential]] = ()) -> None:
         self._entries: dict[str, list[Credential]] = {}
@@ -66,6 +67,12 @@ class Keyring:
             if key := _key(place):
                 found = self._entries.setdefault(key, [])
                 found += [credential] if credential not in found else []
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Keyring) and self._entries == other._entries
+
+    def __hash__(self) -> int:
+        return hash(frozenset((key, tuple(found)) for key, found in self._entries.items()))
 
     def lookup(self, repository: str) -> Sequence[Credential]:
         """All that match "registry.example/team/app", the most special first; mostly none or

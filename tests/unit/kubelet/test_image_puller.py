@@ -31,7 +31,7 @@ class FakePulls:
         self.started: list[tuple[Pull, Keyring]] = []
 
     def start(self, reference: str, keyring: Keyring) -> Pull:
-        pull = Pull(reference)
+        pull = Pull(reference, keyring)
         pull.began_at = pull.asked_at
         self.started.append((pull, keyring))
         return pull

@@ -12,7 +12,7 @@ import pytest
 
 from kubelet.images import ImageStore, InvalidImage, Limits, PullFailed, RegistryUnavailable
 from kubelet.images.errors import ImageError, NotAuthorized, NotInRegistry
-from kubelet.images.pull import Pulls
+from kubelet.images.pull import Pulls, _Rate
 from kubelet.images.registry.credentials import Credential, Keyring
 from kubelet.images.registry.hosts import Registries
 from kubelet.images.registry.transport import Timing
@@ -186,6 +186,27 @@ def test_silence_ends_a_request(
 def _then_nothing(piece: bytes) -> Iterator[bytes]:
     yield piece
     threading.Event().wait(10)
+
+
+def test_a_trickle_is_as_good_as_silence(
+    puller: Puller, registry: FakeRegistry, server: ScriptedServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("kubelet.images.registry.client.SLOW_S", 0.2)
+
+    def script(request: Request) -> Any:
+        answer = registry.answer(request)
+        return _drop_by_drop(answer) if request.path.endswith(registry.layer()) else answer
+
+    server.script = script
+    with pytest.raises(RegistryUnavailable, match=r"less than 65536 bytes in 0 s"):
+        puller.pull(puller.plain(server))
+
+
+def _drop_by_drop(answer: bytes) -> Iterator[bytes]:
+    pause = threading.Event()
+    for start in range(0, len(answer), 1000):
+        yield answer[start : start + 1000]
+        pause.wait(0.05)
 
 
 def test_a_busy_registry_is_asked_again_no_sooner_than_it_says(
@@ -454,6 +475,24 @@ def test_many_that_want_an_image_at_once_have_it_fetched_once(
     pulls = [puller.pulls.start(f"{name}/app:1", Keyring()) for _ in range(20)]
     assert len({pull.wait().id for pull in pulls}) == 1
     assert paths(server).count(f"blobs/{registry.layer()}") == 1
+
+
+def test_who_has_other_credentials_shares_no_pull(puller: Puller, server: ScriptedServer) -> None:
+    """The name alone does not say whose credentials count: a mirror's, a search registry's."""
+    name = f"{puller.plain(server)}/app:1"
+    rings = [Keyring(), Keyring([("mirror.local", ALI)]), Keyring([("mirror.local", ALI)])]
+    pulls = [puller.pulls.start(name, ring) for ring in rings]
+    assert (pulls[0] is pulls[1], pulls[1] is pulls[2]) == (False, True)
+    assert len({pull.wait().id for pull in pulls}) == 1
+    assert paths(server).count(f"blobs/{puller.registry.layer()}") == 1
+
+
+def test_more_pulls_than_the_rate_allows_wait_their_turn() -> None:
+    rate = _Rate(5, 10)
+    waits = [rate.wait_s() for _ in range(15)]
+    assert waits[:10] == [0.0] * 10
+    assert waits[-1] == pytest.approx(1.0, abs=0.1)
+    assert [_Rate(0, 1).wait_s() for _ in range(3)] == [0.0] * 3
 
 
 def test_a_layer_that_two_images_share_is_fetched_once(tmp_path: Path) -> None:

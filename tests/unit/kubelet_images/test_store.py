@@ -484,10 +484,17 @@ def test_the_disk_is_never_filled_to_the_brim(tmp_path: Path) -> None:
     assert kept(tmp_path / "images") == {"layers": 0, "images": 0, "scratch": 0}
 
 
+def test_a_disk_is_not_left_without_inodes(tmp_path: Path) -> None:
+    store = ImageStore(str(tmp_path / "images"), Limits(reserve_inodes=2**60))
+    files = layer_tar({f"{number}": b"" for number in range(1001)})
+    with pytest.raises(NoRoomForImage, match="files may be made"):
+        store.load(an_image("web:1", files))
+
+
 def test_a_disk_that_is_full_is_told_from_a_bad_image(
     store: ImageStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    disk = namedtuple("disk", "f_bavail f_frsize")
+    disk = namedtuple("disk", "f_bavail f_frsize f_files", defaults=[0])
     looks = iter([disk(2**40, 4096)])
     monkeypatch.setattr("os.statvfs", lambda _: next(looks, disk(0, 4096)))
     with pytest.raises(NoRoomForImage):
