@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import ipaddress
 import ssl
-import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -171,6 +170,8 @@ def _pairs(value: Any, directory: Path) -> list[tuple[str, str]]:
 
 
 def _read_toml(path: Path) -> dict[str, Any]:
+    import tomllib
+
     try:
         return tomllib.loads(path.read_text())
     except FileNotFoundError:
