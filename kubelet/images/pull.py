@@ -8,37 +8,30 @@ the ones above it, which must wait for their turn, are downloaded ahead into scr
 from __future__ import annotations
 
 import logging
-import os
-import tempfile
 import threading
 import time
-from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from kubelet.images.config import chain_ids, read_config
 from kubelet.images.errors import ImageError, InvalidImage, NoRoomForImage, PullFailed
-from kubelet.images.limits import Allowance
+from kubelet.images.fetch import Ahead, RemoteLayer, Transfers
 from kubelet.images.reference import normalise, repository
 from kubelet.images.registry.credentials import Credential, Keyring
 from kubelet.images.registry.hosts import Registries
 from kubelet.images.store import Image, ImageStore
 
 if TYPE_CHECKING:
-    from kubelet.images.manifest import Descriptor, Manifest
+    from kubelet.images.manifest import Manifest
     from kubelet.images.registry.client import Repository
     from kubelet.images.registry.transport import Timing
-    from kubelet.images.tar_stream import Readable
 
 log = logging.getLogger("pull")
 
 PARALLEL_PULLS = 5
-PARALLEL_TRANSFERS, PARALLEL_OF_A_REGISTRY = 16, 4
 LAYERS_AHEAD = 2
 TELL_EVERY_S = 30.0
-_BUFFER_BYTES = 1024 * 1024
 
 
 class Pull:
@@ -113,8 +106,8 @@ class Pulls:
         self._under_way: dict[tuple[str, Keyring], Pull] = {}
         self._slots = threading.BoundedSemaphore(parallel)
         self._rate = _Rate(per_s, burst)
-        self._transfers = _Transfers()
-        self._ahead = _Ahead(store)
+        self._transfers = Transfers()
+        self._ahead = Ahead(store)
 
     def start(self, reference: str, keyring: Keyring) -> Pull:
         """The pull of that image with those credentials that is under way, or a new one. Raises
@@ -137,7 +130,7 @@ class Pulls:
                 image = self._pull(pull, full, keyring)
         except ImageError as error:
             failure = error
-        except Exception as error:
+        except Exception as error:  # a thread of nobody's: its failure is the image's
             log.exception("pulling %s", full)
             failure = PullFailed(f"{type(error).__name__}: {error}")
         with self._lock:
@@ -187,10 +180,10 @@ class Pulls:
     @contextmanager
     def _layers(
         self, pull: Pull, source: Repository, config: bytes, manifest: Manifest
-    ) -> Iterator[list[_RemoteLayer]]:
+    ) -> Iterator[list[RemoteLayer]]:
         chain = chain_ids(read_config(config)[1])
         layers = [
-            _RemoteLayer(each, source, pull, self._transfers, self._ahead)
+            RemoteLayer(each, source, pull.came, self._transfers, self._ahead)
             for each in manifest.layers
         ]
         missing = [
@@ -263,143 +256,3 @@ class _Rate:
         now = time.monotonic()
         self._full_at = max(self._full_at, now) + 1 / self._per_s
         return max(0.0, self._full_at - now - self._burst / self._per_s)
-
-
-# ---- layers on their way ----
-
-
-class _Transfers:
-    """So many downloads at a time, in all and from one registry."""
-
-    def __init__(self) -> None:
-        self._all = threading.BoundedSemaphore(PARALLEL_TRANSFERS)
-        self._lock = threading.Lock()
-        self._by_registry: defaultdict[str, threading.BoundedSemaphore] = defaultdict(
-            lambda: threading.BoundedSemaphore(PARALLEL_OF_A_REGISTRY)
-        )
-
-    @contextmanager
-    def slot(self, registry: str) -> Iterator[None]:
-        with self._lock:
-            own = self._by_registry[registry]
-        with own, self._all:
-            yield
-
-
-class _RemoteLayer:
-    """A layer in a registry, as the store wants it: opened only when it is not there yet."""
-
-    def __init__(
-        self, blob: Descriptor, source: Repository, pull: Pull, transfers: _Transfers,
-        ahead: _Ahead,
-    ) -> None:  # fmt: skip
-        self.digest, self.size = blob.digest, blob.size
-        self.next: list[_RemoteLayer] = []
-        self._source, self._pull = source, pull
-        self._transfers, self._ahead = transfers, ahead
-        self._spool: _Spool | None = None
-
-    @contextmanager
-    def open(self) -> Iterator[Readable]:
-        """While this one is read, the next are fetched."""
-        for layer in self.next:
-            layer.prefetch()
-        with (
-            self._ahead.taking(self.digest) as path,
-            self.download() if path is None else open(path, "rb") as source,
-        ):
-            yield source
-
-    def prefetch(self) -> None:
-        if self._spool is None:
-            self._spool = self._ahead.want(self)
-
-    @contextmanager
-    def download(self) -> Iterator[Readable]:
-        with (
-            self._transfers.slot(self._source.registry),
-            self._source.blob(self.digest, self.size, self._pull.came) as blob,
-        ):
-            yield blob
-
-    def drop(self) -> None:
-        """Nothing of it is needed any more."""
-        if self._spool is not None:
-            self._ahead.leave(self._spool)
-            self._spool = None
-
-
-class _Spool:
-    """A blob that is downloaded ahead; how far it is the lock of `_Ahead` guards."""
-
-    def __init__(self, digest: str, path: Path) -> None:
-        self.digest, self.path = digest, path
-        self.users = 1
-        self.is_good = False
-        self.ended = threading.Event()
-
-
-class _Ahead:
-    """Blobs downloaded before their turn, each once, whichever pulls want it."""
-
-    def __init__(self, store: ImageStore) -> None:
-        self._store = store
-        self._lock = threading.Lock()
-        self._spools: dict[str, _Spool] = {}
-
-    def want(self, layer: _RemoteLayer) -> _Spool:
-        """To be left when it is not needed any more."""
-        with self._lock:
-            spool = self._spools.get(layer.digest)
-            if spool is not None:
-                spool.users += 1
-                return spool
-            fd, path = tempfile.mkstemp(dir=self._store.scratch)
-            os.close(fd)
-            spool = self._spools[layer.digest] = _Spool(layer.digest, Path(path))
-        threading.Thread(
-            target=self._fetch, args=(spool, layer), name="layer-ahead", daemon=True
-        ).start()
-        return spool
-
-    @contextmanager
-    def taking(self, digest: str) -> Iterator[Path | None]:
-        """The file, once it is all there; None when it is to be downloaded now: nobody does, or has
-        done so in vain."""
-        with self._lock:
-            spool = self._spools.get(digest)
-            if spool is not None:
-                spool.users += 1
-        if spool is None:
-            yield None
-            return
-        try:
-            spool.ended.wait()
-            yield spool.path if spool.is_good else None
-        finally:
-            self.leave(spool)
-
-    def leave(self, spool: _Spool) -> None:
-        with self._lock:
-            spool.users -= 1
-            if spool.users == 0:
-                del self._spools[spool.digest]
-                if spool.ended.is_set():
-                    spool.path.unlink(missing_ok=True)
-
-    def _fetch(self, spool: _Spool, layer: _RemoteLayer) -> None:
-        is_good = False
-        try:
-            with layer.download() as blob, open(spool.path, "wb") as file:
-                allowance = Allowance(self._store.limits, str(self._store.scratch))
-                while spool.users and (piece := blob.read(_BUFFER_BYTES)):
-                    allowance.more(len(piece))
-                    file.write(piece)
-            is_good = spool.users > 0
-        except (ImageError, OSError) as failure:  # it is tried again when its turn comes
-            log.info("layer %s ahead: %s", spool.digest, failure)
-        with self._lock:
-            spool.is_good = is_good
-            spool.ended.set()
-            if spool.users == 0:
-                spool.path.unlink(missing_ok=True)
