@@ -229,7 +229,8 @@ class ImagePuller:
                 "pull the image may not succeed.",
             )  # fmt: skip
         wanted.tell("Normal", "Pulling", f'Pulling image "{wanted.reference}"')
-        pull = self._pulls.start(wanted.reference, keyring)
+        is_fresh = wanted.policy == "Always"
+        pull = self._pulls.start(wanted.reference, keyring, is_fresh=is_fresh)
         with self._lock:
             self._state.pulls[(*wanted.key, wanted.field_path)] = pull
         pull.follow(lambda: self._ended(wanted.uid, pull), lambda: _tell_progress(wanted, pull))

@@ -40,6 +40,7 @@ class Pull:
     def __init__(self, reference: str, keyring: Keyring) -> None:
         self.reference, self.keyring = reference, keyring
         self.asked_at, self.began_at, self.ended_at = time.monotonic(), 0.0, 0.0
+        self.is_resolved = False  # what the reference means has been asked
         self.done_bytes = self.total_bytes = 0
         self.image: Image | None = None
         self.failure: ImageError | None = None
@@ -109,13 +110,14 @@ class Pulls:
         self._transfers = Transfers()
         self._ahead = Ahead(store)
 
-    def start(self, reference: str, keyring: Keyring) -> Pull:
-        """The pull of that image with those credentials that is under way, or a new one. Raises
+    def start(self, reference: str, keyring: Keyring, *, is_fresh: bool = False) -> Pull:
+        """The pull of that image with those credentials that is under way, or a new one: with
+        `is_fresh` what the registry says from now on counts, not what it has said already. Raises
         InvalidReference."""
         full = normalise(reference)
         with self._lock:
             pull = self._under_way.get((full, keyring))
-            if pull is None:
+            if pull is None or (is_fresh and pull.is_resolved):
                 pull = self._under_way[full, keyring] = Pull(reference, keyring)
                 arguments = (pull, full, keyring, self._rate.wait_s())
                 threading.Thread(target=self._run, args=arguments, name="pull", daemon=True).start()
@@ -134,7 +136,8 @@ class Pulls:
             log.exception("pulling %s", full)
             failure = PullFailed(f"{type(error).__name__}: {error}")
         with self._lock:
-            del self._under_way[full, keyring]
+            if self._under_way.get((full, keyring)) is pull:
+                del self._under_way[full, keyring]
         pull.end(image, failure)
 
     def _pull(self, pull: Pull, full: str, keyring: Keyring) -> Image:
@@ -167,6 +170,7 @@ class Pulls:
         names = list(dict.fromkeys([candidate, full]))
         try:
             with _resolving(candidate):
+                pull.is_resolved = True
                 digest = source.resolve().digest
             if (known := self._store.adopt(repository(candidate), digest, names)) is not None:
                 return known

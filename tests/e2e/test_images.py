@@ -142,3 +142,18 @@ def test_a_volume_that_the_image_names_is_writable_although_the_root_is_not(
     script = "id -u; pwd; cat file; echo; echo new > new && cat new"
     assert ns.sh("db", script).split("\n") == ["1000", "/data", "kept", "new"]
     assert ns.sh("db", "touch /tmp/x 2>&1 || true") == "touch: /tmp/x: Read-only file system"
+
+
+def test_an_image_that_leads_out_of_itself_is_refused_and_says_so(
+    ns: Namespaced, registry: Registry
+) -> None:
+    layout = OciLayout()
+    layout.image("x:1", [tar_of(an_entry("../../../etc/cron.d/evil", b"* * * * * root true"))])
+    put_secret(ns, registry)
+    pod = a_sleeper("evil", image=registry.push(layout, "team/evil:1"))
+    pod["spec"] |= WITH_SECRET
+    ns.apply(pod)
+    waiting = "jsonpath={.status.containerStatuses[0].state.waiting.reason}"
+    ns.wait("pod/evil", f"{waiting}=ImagePullBackOff")
+    text = ns.out("describe", "pod", "evil")
+    assert "a path that leads out of the image: '../../../etc/cron.d/evil'" in text

@@ -30,7 +30,7 @@ class FakePulls:
     def __init__(self) -> None:
         self.started: list[tuple[Pull, Keyring]] = []
 
-    def start(self, reference: str, keyring: Keyring) -> Pull:
+    def start(self, reference: str, keyring: Keyring, *, is_fresh: bool = False) -> Pull:
         pull = Pull(reference, keyring)
         pull.began_at = pull.asked_at
         self.started.append((pull, keyring))

@@ -487,6 +487,34 @@ def test_who_has_other_credentials_shares_no_pull(puller: Puller, server: Script
     assert paths(server).count(f"blobs/{puller.registry.layer()}") == 1
 
 
+def test_who_asks_after_a_tag_has_moved_gets_what_it_means_now(
+    puller: Puller, registry: FakeRegistry, server: ScriptedServer
+) -> None:
+    newer = FakeRegistry(layer_tar({"newer": b"1"}))
+    has_moved, may_go_on = threading.Event(), threading.Event()
+
+    def script(request: Request) -> Any:
+        if request.path.endswith(registry.layer()):
+            has_moved.set()
+            assert may_go_on.wait(10)
+        old = registry.answer(request)
+        return newer.answer(request) if has_moved.is_set() and b" 404 " in old[:20] else old
+
+    def answer(request: Request) -> Any:
+        is_tag = request.path.endswith("manifests/1") and has_moved.is_set()
+        return newer.answer(request) if is_tag else script(request)
+
+    server.script = answer
+    name = f"{puller.plain(server)}/app:1"
+    old = puller.pulls.start(name, Keyring(), is_fresh=True)
+    assert has_moved.wait(10)
+    assert puller.pulls.start(name, Keyring()) is old
+    new = puller.pulls.start(name, Keyring(), is_fresh=True).wait()
+    may_go_on.set()
+    assert old.wait().id != new.id
+    assert [p.name for p in Path(new.layers[0]).iterdir()] == ["newer"]
+
+
 def test_more_pulls_than_the_rate_allows_wait_their_turn() -> None:
     rate = _Rate(5, 10)
     waits = [rate.wait_s() for _ in range(15)]
