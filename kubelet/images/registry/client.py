@@ -25,7 +25,13 @@ from kubelet.images.errors import (
     PullFailed,
     RegistryUnavailable,
 )
-from kubelet.images.manifest import INDEXES, MANIFESTS, MAX_JSON_BYTES, verified
+from kubelet.images.manifest import (
+    INDEXES,
+    MANIFESTS,
+    MAX_JSON_BYTES,
+    checked_digest,
+    verified,
+)
 from kubelet.images.reference import repository
 from kubelet.images.registry.challenge import Challenge, read_challenges
 from kubelet.images.registry.credentials import Credential, Keyring
@@ -37,6 +43,7 @@ MAX_TOKEN_BYTES = 64 * 1024
 MAX_RESUMES = 100  # of one blob, however far each brings us
 # Slower than this is as good as silent: it would keep a place that others wait for
 SLOW_BYTES, SLOW_S = 64 * 1024, 60.0
+SMALL_S = 120.0  # for a manifest, a config, a token
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +51,6 @@ class Resolved:
     """What a reference means now."""
 
     digest: str
-    size: int  # of the manifest; −1: not said
 
 
 class Repository:
@@ -121,18 +127,17 @@ class Repository:
         raise max(reversed(failures), key=_weight)
 
     def _resolve(self, endpoint: Endpoint) -> Resolved:
-        """By HEAD; with GET where that does not say the digest."""
-        where = f"manifests/{self._tag}"
-        if self._tag.startswith("sha256:"):
-            return Resolved(self._tag, -1)
+        """By HEAD; with GET where that does not say the digest. A digest is asked for as well: the
+        registry says whether we may have it."""
+        where, is_digest = f"manifests/{self._tag}", self._tag.startswith("sha256:")
         with self._ask(endpoint, "HEAD", where, {"Accept": ACCEPT}) as answer:
-            digest = answer.headers.get("Docker-Content-Digest", "")
+            digest = self._tag if is_digest else answer.headers.get("Docker-Content-Digest", "")
             if answer.status == 200 and digest.startswith("sha256:"):
-                return Resolved(digest, int(answer.headers.get("Content-Length") or -1))
+                return Resolved(checked_digest(digest))
             if answer.status not in (200, 405):
                 self._check(answer, "HEAD")
         content = self._small(endpoint, where)
-        return Resolved(_digest(content), len(content))
+        return Resolved(self._tag if is_digest else _digest(content))
 
     def _small(self, endpoint: Endpoint, where: str) -> bytes:
         with self._ask(endpoint, "GET", where, {"Accept": ACCEPT}) as answer:
@@ -341,10 +346,12 @@ def _digest(content: bytes) -> str:
 
 
 def _read_all(answer: Answer, limit: int) -> bytes:
-    content = b""
+    content, deadline = b"", time.monotonic() + SMALL_S
     try:
         while len(content) <= limit and (piece := answer.read(limit + 1 - len(content))):
             content += piece
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"not all there after {SMALL_S:.0f} s")
     except BROKEN as failure:
         raise RegistryUnavailable(f"GET {answer.url}: {failure}") from failure
     if len(content) > limit:

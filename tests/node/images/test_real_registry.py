@@ -120,11 +120,11 @@ def test_a_wrong_password_is_told(node: Node, registry: Registry) -> None:
 def test_an_image_that_is_here_is_not_given_to_who_may_not_pull_it(
     node: Node, registry: Registry
 ) -> None:
-    """With pull policy Always a Pod asks the registry as itself."""
-    name = registry.push(an_image(), "team/private:1")
-    node.pull(name)
-    with pytest.raises(NotAuthorized):
-        node.pulls.start(name, Keyring()).wait()
+    """With pull policy Always a Pod asks the registry as itself, by tag or by digest."""
+    image = node.pull(registry.push(an_image(), "team/private:1"))
+    for name in (*image.references, *image.repo_digests):
+        with pytest.raises(NotAuthorized):
+            node.pulls.start(name, Keyring()).wait()
 
 
 # ---- what hosts.toml says ----
