@@ -37,6 +37,7 @@ ANSWER_TIMEOUT_S = 3600.0  # a followed log may be silent for long
 PIECE_BYTES = 64 << 10
 HEAD_LIMIT_BYTES = 64 << 10
 OWN_TIMEOUT_S = 10.0  # for what the server itself wants to know
+KEEPALIVE_S = 30
 LAST_WORDS_S = 60.0  # what a kubelet that reads no more may take to say its last
 _FORWARDED = ("HTTP_ACCEPT", "CONTENT_TYPE")
 _OF_UPGRADES = ("HTTP_UPGRADE", "HTTP_X_STREAM_PROTOCOL_VERSION")
@@ -288,6 +289,7 @@ def _splice_upgraded(call: Call, upstream: Any, target: str) -> Reply:
     client, early = connection.take()
     client.settimeout(None)
     upstream.settimeout(None)
+    _notice_silence(client)
     if early:
         upstream.sendall(early)
     client.sendall(head + b"\r\n\r\n" + rest)
@@ -296,6 +298,14 @@ def _splice_upgraded(call: Call, upstream: Any, target: str) -> Reply:
         client.shutdown(gevent.socket.SHUT_WR)
         connection.linger()  # unread bytes would turn the close into a reset
     return Reply(200, b"")
+
+
+def _notice_silence(client: Any) -> None:
+    """A session may be silent for hours; a client whose machine is gone is found out all the same
+    (`man 7 tcp`)."""
+    client.setsockopt(gevent.socket.SOL_SOCKET, gevent.socket.SO_KEEPALIVE, 1)
+    client.setsockopt(gevent.socket.IPPROTO_TCP, gevent.socket.TCP_KEEPIDLE, KEEPALIVE_S)
+    client.setsockopt(gevent.socket.IPPROTO_TCP, gevent.socket.TCP_KEEPINTVL, KEEPALIVE_S)
 
 
 def _splice(client: Any, upstream: Any) -> None:

@@ -7,7 +7,6 @@ or with 403. Errors are plain text, as a kubelet's are; the API server makes a S
 
 from __future__ import annotations
 
-import errno
 import json
 import logging
 import socket
@@ -27,6 +26,7 @@ from kubelet.image_keeper import ImageInUse
 from kubelet.image_requests import ImageRequests
 from kubelet.images import ImageError, ImageNotFound
 from kubelet.log_follower import Exits, LogFollower
+from kubelet.network import NetworkError
 from kubelet.network.namespace import tcp_inside
 from kubelet.pod_plan import container_statuses, newest
 from kubelet.runtime.errors import RuntimeFailure
@@ -275,8 +275,9 @@ class _Handler(BaseHTTPRequestHandler):
             found = (s for s in self.rooms.runtime.list_pod_sandboxes() if s.id == uid)
             sandbox = next((s for s in found if s.state == "ready"), None)
             if sandbox is None:
-                raise OSError(errno.ESRCH, "the sandbox is not running")
-            return tcp_inside(sandbox.netns_path, family)
+                raise NetworkError("its sandbox is not running")
+            is_hosts = bool(pod["spec"].get("hostNetwork"))
+            return tcp_inside(sandbox.netns_path, family, is_hosts=is_hosts)
 
         forward.serve(self, f"{name}_{namespace}, uid {uid}", open_socket, query)
 

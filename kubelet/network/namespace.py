@@ -34,10 +34,12 @@ def netlink_inside(netns_fd: int) -> Netlink:
     return Netlink(socket.socket(family, socket.SOCK_RAW, socket.NETLINK_ROUTE, fd))
 
 
-def tcp_inside(netns_path: str, family: int) -> socket.socket:
-    """A TCP socket (AF_INET or AF_INET6) for connections in that namespace, which may be our own.
-    Raises OSError."""
-    netns_fd = os.open(netns_path, os.O_RDONLY | os.O_CLOEXEC)
+def tcp_inside(netns_path: str, family: int, *, is_hosts: bool) -> socket.socket:
+    """A TCP socket (AF_INET or AF_INET6) for connections in that namespace; `is_hosts` says whether
+    it should be our own. Raises OSError, NetworkError."""
+    if is_hosts:
+        return socket.socket(family, socket.SOCK_STREAM)
+    netns_fd = open_foreign(netns_path)
     try:
         kind = socket.SOCK_STREAM | socket.SOCK_CLOEXEC
         return socket.socket(fileno=_socket_inside(netns_fd, family, kind, 0))

@@ -53,6 +53,7 @@ if TYPE_CHECKING:
     from kubelet.runtime.attachment import Attachment
 
 READ_BYTES = 65_536
+TERMINAL_SIZE = 80, 24  # until somebody says another
 _EXIT_CODES = {"CommandNotFound": 127, "CommandNotExecutable": 126}
 _COULD_NOT_START, _KILLED = 128, 137
 
@@ -256,7 +257,7 @@ class Container:
         if fds:
             self._terminal = fds[0]
             os.set_inheritable(self._terminal, False)
-            set_size(self._terminal, 80, 24)
+            set_size(self._terminal, *TERMINAL_SIZE)
             self._streams[self._terminal] = "stdout"
             self._watch_stream(self._terminal)
         self.status = replace(self.status, pid=self.pid)  # recorded only once it has run
@@ -568,6 +569,7 @@ class Exec:
         if self._channel < 0:
             os.close(master)
             return
+        set_size(master, *TERMINAL_SIZE)
         self.relay = Relay(self.container.owner.loop, master, self._channel)
         self._channel = -1
 

@@ -20,6 +20,7 @@ from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler
 from typing import Protocol
 
+from kubelet.network import NetworkError
 from kubelet.streams import spdy_upgrade, websocket
 from kubelet.streams.link import READABLE, WRITABLE, Gone, Link, Watches
 from podium.client import spdy
@@ -290,6 +291,9 @@ class Forward:
             except OSError as failure:
                 pipe.failures.append(_words(family, address, pipe.port, failure.errno))
                 continue
+            except NetworkError as failure:
+                pipe.failures = [str(failure)]
+                break
             pipe.sock.setblocking(False)
             code = pipe.sock.connect_ex((address, pipe.port))
             if code in (0, errno.EINPROGRESS):
