@@ -1,4 +1,5 @@
-"""The pages /metrics/resource and /metrics/cadvisor: a Snapshot as Prometheus metrics. Pure.
+"""The pages /metrics/resource and /metrics/cadvisor: a Snapshot as Prometheus metrics; and what
+/metrics says of volumes. Pure.
 
 Room kubelet; called by server.py. Names and labels are the kubelet's and cAdvisor's, so that the
 dashboards made for them work. What belongs to a Pod as a whole has container="", and what belongs
@@ -12,7 +13,7 @@ from typing import Any
 
 from kubelet.runtime.protocol import ContainerStats, DeviceIo
 from kubelet.stats.host import Interface
-from kubelet.stats.sampler import ContainerSample, PodSample, Snapshot
+from kubelet.stats.sampler import ContainerSample, PodSample, Snapshot, VolumeSample
 from podium.api.exposition import Kind, Labels, Sample, family
 
 Object = dict[str, Any]
@@ -79,6 +80,37 @@ def resource_metrics(snapshot: Snapshot) -> str:
 def _pod_names(pod: PodSample) -> dict[str, str]:
     about = pod.pod["metadata"]
     return {"namespace": about["namespace"], "pod": about["name"]}
+
+
+# ---- /metrics: of volumes ------------------------------------------------------------------------
+
+
+def volume_metrics(snapshot: Snapshot) -> str:
+    """How full the PersistentVolumeClaims of this node's Pods are."""
+    claims: dict[tuple[str, str], VolumeSample] = {}
+    for pod in snapshot.pods:
+        for volume in pod.volumes:
+            if volume.claim:
+                claims[pod.pod["metadata"]["namespace"], volume.claim] = volume
+    return "".join(
+        family(
+            f"kubelet_volume_stats_{name}", "gauge", f"[ALPHA] {words}",
+            [({"namespace": ns, "persistentvolumeclaim": claim}, value(volume))
+             for (ns, claim), volume in sorted(claims.items())],
+        )
+        for name, words, value in _OF_VOLUMES
+    )  # fmt: skip
+
+
+_OF_VOLUMES: tuple[tuple[str, str, Callable[[VolumeSample], int]], ...] = (
+    ("capacity_bytes", "Capacity in bytes of the volume", lambda v: v.file_system.capacity_bytes),
+    ("available_bytes", "Number of available bytes in the volume",
+     lambda v: v.file_system.available_bytes),
+    ("used_bytes", "Number of used bytes in the volume", lambda v: v.usage.used_bytes),
+    ("inodes", "Maximum number of inodes in the volume", lambda v: v.file_system.inodes),
+    ("inodes_free", "Number of free inodes in the volume", lambda v: v.file_system.inodes_free),
+    ("inodes_used", "Number of used inodes in the volume", lambda v: v.usage.inodes_used),
+)  # fmt: skip
 
 
 # ---- /metrics/cadvisor --------------------------------------------------------------------------

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from kubelet.metrics import KubeletMetrics
 from kubelet.runtime.protocol import Runtime
-from kubelet.stats.metrics import cadvisor_metrics, resource_metrics
+from kubelet.stats.metrics import cadvisor_metrics, resource_metrics, volume_metrics
 from kubelet.stats.sampler import Sampler
 from kubelet.stats.summary import summary
 from podium.api.exposition import CONTENT_TYPE
@@ -33,7 +33,8 @@ class Statistics:
         """None if there is no such page."""
         match path.strip("/"):
             case "metrics":
-                return Page(self._metrics.text(self._runtime))
+                volumes = volume_metrics(self._sampler.snapshot())
+                return Page(self._metrics.text(self._runtime) + volumes)
             case "metrics/probes":
                 return Page(self._metrics.probes.text())
             case "metrics/resource":
