@@ -8,7 +8,6 @@ import os
 from collections.abc import Callable
 
 from kubelet.runtime.event_loop import WRITABLE, EventLoop
-from kubelet.runtime.terminal import set_size
 
 _CHUNK_BYTES = 65_536
 OVER, TOO_SLOW = 0, 1  # how an attachment ends
@@ -16,8 +15,8 @@ OVER, TOO_SLOW = 0, 1  # how an attachment ends
 
 class Attachment:
     """Owns `fds` ("stdin", "stdout", "stderr"; pipes) until it is over, which `on_over(code)` tells
-    once. `stdin_target` and `terminal` are the container's, -1 for none. With `on_stdin_end` it is
-    the container's stdin that the end of ours ends, else it is this attachment."""
+    once. `stdin_target` is the container's, -1 for none. With `on_stdin_end` it is the container's
+    stdin that the end of ours ends, else it is this attachment."""
 
     def __init__(
         self,
@@ -25,11 +24,10 @@ class Attachment:
         fds: dict[str, int],
         *,
         stdin_target: int,
-        terminal: int,
         on_stdin_end: Callable[[], None] | None,
         on_over: Callable[[Attachment, int], None],
     ) -> None:
-        self._loop, self._terminal = loop, terminal
+        self._loop = loop
         self._on_stdin_end, self._on_over = on_stdin_end, on_over
         self._source = fds.pop("stdin", -1)
         self._target = -1
@@ -59,10 +57,6 @@ class Attachment:
             self.end(TOO_SLOW)
         except OSError:  # nobody reads any more
             self.end()
-
-    def resize(self, width: int, height: int) -> None:
-        if self._terminal >= 0:
-            set_size(self._terminal, width, height)
 
     # To the container
 

@@ -165,7 +165,8 @@ class Shim:
         self.containers: dict[str, Container] = {}
         self.past: dict[str, ContainerStatus] = {}  # ended under an earlier shim of this sandbox
         self.execs: dict[int, tuple[Exec, Connection]] = {}  # by number
-        self.attachments: dict[int, tuple[Attachment, Connection]] = {}  # numbered together
+        # Numbered together with them.
+        self.attachments: dict[int, tuple[Attachment, Container, Connection]] = {}
         self.sandbox_id = self.shm_dir = ""
         self.config: SandboxConfig
         self.status: SandboxStatus
@@ -479,12 +480,12 @@ class Shim:
         fds = dict(zip(request.message["fds"], request.fds, strict=True))
         attachment = container.attach(fds, over)
         request.fds = []  # the attachment's now
-        self.attachments[number] = (attachment, connection)
+        self.attachments[number] = (attachment, container, connection)
         request.answer({"exec": number, "pid": container.pid})
 
     def detach_all(self, connection: Connection) -> None:
         """The kubelet whose they were has gone."""
-        for attachment, owner in list(self.attachments.values()):
+        for attachment, _container, owner in list(self.attachments.values()):
             if owner is connection:
                 attachment.end()
 
@@ -496,7 +497,7 @@ class Shim:
         if number in self.execs and (relay := self.execs[number][0].relay):
             relay.resize(*size)
         elif number in self.attachments:
-            self.attachments[number][0].resize(*size)
+            self.attachments[number][1].resize(*size)
         request.answer()
 
     def _kill_exec(self, request: Request) -> None:

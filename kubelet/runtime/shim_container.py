@@ -359,12 +359,16 @@ class Container:
 
         attachment = Attachment(
             self.owner.loop, fds,
-            stdin_target=stdin_target if config.stdin else -1, terminal=self._terminal,
+            stdin_target=stdin_target if config.stdin else -1,
             on_stdin_end=self._close_stdin if config.stdin_once and not config.tty else None,
             on_over=over,
         )  # fmt: skip
         self._attached.append(attachment)
         return attachment
+
+    def resize(self, width: int, height: int) -> None:
+        if self._terminal >= 0:
+            set_size(self._terminal, width, height)
 
     # End
 
