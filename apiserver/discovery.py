@@ -21,6 +21,7 @@ _SUBRESOURCES: dict[str, tuple[str, str, str, list[str]]] = {
     "scale": ("autoscaling", "v1", "Scale", ["get", "patch", "update"]),
     "binding": ("", "v1", "Binding", ["create"]),
     "eviction": ("policy", "v1", "Eviction", ["create"]),
+    "ephemeralcontainers": ("", "v1", "Pod", ["get", "patch", "update"]),
     "log": ("", "v1", "Pod", ["get"]),
     "exec": ("", "v1", "PodExecOptions", ["create", "get"]),
     "attach": ("", "v1", "PodAttachOptions", ["create", "get"]),

@@ -131,6 +131,8 @@ def prepare_update(resource: Resource, new: Object, old: Object, subresource: st
     """Put back what this writer may not change. After defaulting."""
     if subresource == "status":
         _keep_all_but_status(resource, new, old)
+    elif subresource == "ephemeralcontainers":
+        _keep_all_but_ephemeral_containers(new, old)
     elif has_status(resource) and "status" in old:
         new["status"] = old["status"]
     elif has_status(resource):
@@ -185,6 +187,21 @@ def _keep_all_but_status(resource: Resource, new: Object, old: Object) -> None:
     kept = {k: v for k, v in old.items() if k not in ("metadata", "status")}
     new.clear()
     new.update(kept, metadata=metadata, status=status)
+
+
+def _keep_all_but_ephemeral_containers(new: Object, old: Object) -> None:
+    """Who adds them may annotate and label as well."""
+    metadata = dict(old["metadata"])
+    for name in ("annotations", "labels", "finalizers", "resourceVersion"):
+        metadata.pop(name, None)
+        if new["metadata"].get(name):
+            metadata[name] = new["metadata"][name]
+    spec = {k: v for k, v in old["spec"].items() if k != "ephemeralContainers"}
+    if wanted := (new.get("spec") or {}).get("ephemeralContainers"):
+        spec["ephemeralContainers"] = wanted
+    kept = {k: v for k, v in old.items() if k not in ("metadata", "spec")}
+    new.clear()
+    new.update(kept, metadata=metadata, spec=spec)
 
 
 def _is_new_generation(resource: Resource, new: Object, old: Object) -> bool:

@@ -48,6 +48,9 @@ class Subresources:
             ("binding", "create"): self._bind,
             ("eviction", "create"): self._evict,
             ("finalize", "update"): verbs.update,
+            ("ephemeralcontainers", "get"): verbs.get,
+            ("ephemeralcontainers", "update"): verbs.update,
+            ("ephemeralcontainers", "patch"): verbs.patch,
         }
 
     def handle(self, call: Call) -> Reply:

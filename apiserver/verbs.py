@@ -20,7 +20,12 @@ from apiserver.http_server import Connection
 from apiserver.negotiation import JSON, YAML, Wanted, wanted
 from apiserver.request_info import Call
 from apiserver.storage import Compacted, Record, Store
-from apiserver.validation import validate_create, validate_status_update, validate_update
+from apiserver.validation import (
+    validate_create,
+    validate_ephemeral_update,
+    validate_status_update,
+    validate_update,
+)
 from apiserver.watch import DEFAULT_TIMEOUT_S, WatchHub, WatchOptions, stream
 from podium.api import status
 from podium.api.defaults import apply_defaults
@@ -51,6 +56,13 @@ class Reply:
 
 def reply_object(code: int, obj: Object) -> Reply:
     return Reply(code, orjson.dumps(obj))
+
+
+# Of subresources that change a part of an object.
+_VALIDATE = {
+    "status": validate_status_update,
+    "ephemeralcontainers": validate_ephemeral_update,
+}
 
 
 class Verbs:
@@ -366,7 +378,7 @@ class Verbs:
             raise ApiError(status.conflict(resource, record.name, why))
         apply_defaults(new, resource)
         strategies.prepare_update(resource, new, old, call.subresource)
-        validate = validate_status_update if call.subresource == "status" else validate_update
+        validate = _VALIDATE.get(call.subresource or "", validate_update)
         _refuse_causes(resource, new, validate(resource, new, old))
         if strategies.is_same(new, old):
             return record

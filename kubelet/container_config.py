@@ -55,9 +55,10 @@ class ContainerConfigs:
 
     def make(
         self, pod: Object, container: Object, attempt: int, *, image: Pulled,
-        around: Surroundings, paths: Mapping[str, str],
+        around: Surroundings, paths: Mapping[str, str], target_id: str = "",
     ) -> ContainerConfig:  # fmt: skip
-        """Raises ConfigMissing, UnknownUser, VolumeError, NoCommand or ProfileError."""
+        """`target_id` is the container whose PID namespace it is to be in, "" for none. Raises
+        ConfigMissing, UnknownUser, VolumeError, NoCommand or ProfileError."""
         name, context = container["name"], security.context_of(container)
         user = _user(pod, container, image)
         groups = security.groups_of(pod, user.gid, user.groups)
@@ -101,7 +102,8 @@ class ContainerConfigs:
             stdin=bool(container.get("stdin")),
             stdin_once=bool(container.get("stdinOnce")),
             tty=bool(container.get("tty")),
-            pid_namespace=_pid_namespace(pod),
+            pid_namespace=_pid_namespace(pod, target_id),
+            pid_target_id=target_id,
             resources=self._values.of_container(pod, container, disks),
             oom_score_adj=oom_score_adj(pod, container, self._values.hardware.memory_bytes),
             stop_signal=_signal_number(image.stop_signal),
@@ -191,10 +193,12 @@ def _argv(container: Object, image: Pulled, env: Mapping[str, str]) -> list[str]
     return command + args
 
 
-def _pid_namespace(pod: Object) -> PidNamespace:
+def _pid_namespace(pod: Object, target_id: str) -> PidNamespace:
     if pod["spec"].get("hostPID"):
         return "node"
-    return "pod" if pod["spec"].get("shareProcessNamespace") else "container"
+    if pod["spec"].get("shareProcessNamespace"):
+        return "pod"
+    return "target" if target_id else "container"
 
 
 def _signal_number(name: str) -> int:

@@ -390,10 +390,21 @@ class PodSync:
             image=image,
             around=look.around,
             paths=look.paths,
+            target_id=self._target_id(look, start.container),
         )
         container_id = self._runtime.create_container(look.uid, config)
         self._tell(look, name, "Normal", "Created", f"Created container: {name}")
         return container_id
+
+    def _target_id(self, look: Look, container: Object) -> str:
+        """Of the container whose processes an ephemeral one is to see; "" for none."""
+        name = container.get("targetContainerName")
+        if not name:
+            return ""
+        target = newest(self._runtime.list_containers(look.uid), name)
+        if target is None:
+            raise ConfigMissing(f"unable to find target container {name}")
+        return target.id
 
     def _fail(self, look: Look, name: str, reason: str, failure: Exception) -> float:
         look.waiting[name] = (reason, str(failure))

@@ -28,7 +28,7 @@ from kubelet.images import ImageError, ImageNotFound
 from kubelet.log_follower import Exits, LogFollower
 from kubelet.network import NetworkError
 from kubelet.network.namespace import tcp_inside
-from kubelet.pod_plan import container_statuses, newest
+from kubelet.pod_plan import container_statuses, newest, specs_by_name
 from kubelet.runtime.errors import RuntimeFailure
 from kubelet.runtime.protocol import ContainerStatus, Runtime
 from kubelet.stats.pages import Statistics
@@ -39,7 +39,6 @@ Object = dict[str, Any]
 
 CALLER = "kube-apiserver-kubelet-client"
 HANDSHAKE_S = 10.0
-CONTAINER_FIELDS = ("containers", "initContainers", "ephemeralContainers")
 
 
 class Refused(Exception):
@@ -207,8 +206,7 @@ class _Handler(BaseHTTPRequestHandler):
         pod = self.rooms.find(namespace, pod_name)
         if pod is None:
             raise Refused(404, f'pod "{pod_name}" not found')
-        spec = pod["spec"]
-        if name not in [c["name"] for f in CONTAINER_FIELDS for c in spec.get(f) or ()]:
+        if name not in specs_by_name(pod):
             raise Refused(400, f"container {name} is not valid for pod {pod_name}")
         return pod, newest(self.rooms.runtime.list_containers(pod["metadata"]["uid"]), name)
 

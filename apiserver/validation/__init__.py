@@ -11,6 +11,7 @@ from typing import Any
 
 from apiserver.validation import cluster, configuration, pods, storage, workloads
 from apiserver.validation.cluster import validate_binding
+from apiserver.validation.ephemeral_containers import ephemeral_containers_update
 from apiserver.validation.metadata import validate_metadata, validate_metadata_update
 from apiserver.validation.workloads import validate_scale
 from podium.api.scheme import Resource
@@ -19,6 +20,7 @@ from podium.api.status import Cause
 __all__ = [
     "validate_binding",
     "validate_create",
+    "validate_ephemeral_update",
     "validate_scale",
     "validate_status_update",
     "validate_update",
@@ -74,6 +76,11 @@ def validate_update(resource: Resource, new: Object, old: Object) -> list[Cause]
     if resource.key in _FIXED_SELECTOR:
         causes += workloads.validate_selector_update(new, old)
     return causes
+
+
+def validate_ephemeral_update(resource: Resource, new: Object, old: Object) -> list[Cause]:
+    """For the `ephemeralcontainers` subresource of Pods."""
+    return validate_metadata_update(resource, new, old) + ephemeral_containers_update(new, old)
 
 
 def validate_status_update(resource: Resource, new: Object, old: Object) -> list[Cause]:

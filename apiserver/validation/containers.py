@@ -1,4 +1,4 @@
-"""Rules for containers: image, ports, env, mounts, probes, resources. Room: the API server.
+"""Rules for containers: image, ports, env, mounts, resources. Room: the API server.
 
 Source: Kubernetes' `pkg/apis/core/validation`, v1.32.
 """
@@ -18,11 +18,11 @@ from apiserver.validation.causes import (
     in_range,
     invalid,
     not_found,
-    not_negative,
     not_supported,
     required,
 )
 from apiserver.validation.paths import local_path
+from apiserver.validation.resource_fields import resource_field
 from apiserver.validation.security import container_security
 from podium.api import names, quantity
 from podium.api.status import Cause
@@ -44,8 +44,6 @@ _SUBSCRIPTED = re.compile(r"metadata\.(labels|annotations)\['(.*)'\]")
 _PULL_POLICIES = ("Always", "IfNotPresent", "Never")
 _PROTOCOLS = ("SCTP", "TCP", "UDP")
 _PROPAGATIONS = ("Bidirectional", "HostToContainer", "None")
-_HANDLERS = ("exec", "httpGet", "tcpSocket", "grpc")
-_HOOKS = ("exec", "httpGet", "tcpSocket", "sleep")
 
 
 def container_list(
@@ -74,10 +72,6 @@ def container_list(
 
 def _container(container: Object, at: str, volumes: set[str]) -> list[Cause]:
     causes = image(container, at)
-    for hook in ("postStart", "preStop"):
-        if handler := (container.get("lifecycle") or {}).get(hook):
-            causes += _handler(handler, f"{at}.lifecycle.{hook}", _HOOKS)
-    causes += _probes(container, at)
     policy = container.get("terminationMessagePolicy") or "File"
     if policy not in ("File", "FallbackToLogsOnError"):
         supported = ("FallbackToLogsOnError", "File")
@@ -156,13 +150,6 @@ def host_ports(containers: Iterable[tuple[str, Object]], is_host_network: bool) 
     return causes
 
 
-def _port_reference(value: int | str, path: str) -> list[Cause]:
-    """A probe's port: a number or the name of one."""
-    if isinstance(value, str):
-        return each_invalid(path, value, names.port_name(value))
-    return in_range(path, value, 1, 65535)
-
-
 # ---- env ----------------------------------------------------------------------------------------
 
 
@@ -184,8 +171,8 @@ def _env_source(variable: Object, path: str) -> list[Cause]:
     causes: list[Cause] = []
     if reference := source.get("fieldRef"):
         causes += _field_reference(reference, f"{path}.fieldRef")
-    if "resourceFieldRef" in source and not source["resourceFieldRef"].get("resource"):
-        causes.append(required(f"{path}.resourceFieldRef.resource"))
+    if "resourceFieldRef" in source:
+        causes += resource_field(source["resourceFieldRef"], f"{path}.resourceFieldRef")
     for name in ("configMapKeyRef", "secretKeyRef"):
         if name in source:
             causes += _key_reference(source[name], f"{path}.{name}")
@@ -267,65 +254,6 @@ def _mounts(mounts: list[Object], path: str, volumes: set[str]) -> list[Cause]:
         propagation = mount.get("mountPropagation")
         if propagation and propagation not in _PROPAGATIONS:
             causes.append(not_supported(f"{at}.mountPropagation", propagation, _PROPAGATIONS))
-    return causes
-
-
-# ---- probes and hooks ---------------------------------------------------------------------------
-
-
-def _probes(container: Object, at: str) -> list[Cause]:
-    causes: list[Cause] = []
-    for kind in ("livenessProbe", "readinessProbe", "startupProbe"):
-        probe = container.get(kind)
-        if probe is None:
-            continue
-        path = f"{at}.{kind}"
-        causes += _handler(probe, path, _HANDLERS)
-        for name in ("initialDelaySeconds", "timeoutSeconds", "periodSeconds", "successThreshold",
-                     "failureThreshold"):  # fmt: skip
-            causes += not_negative(f"{path}.{name}", probe.get(name))
-        grace = probe.get("terminationGracePeriodSeconds")
-        if kind == "readinessProbe":
-            if grace is not None:
-                why = "must not be set for readinessProbes"
-                causes.append(invalid(f"{path}.terminationGracePeriodSeconds", grace, why))
-            continue
-        if grace is not None and grace <= 0:
-            why = "must be greater than 0"
-            causes.append(invalid(f"{path}.terminationGracePeriodSeconds", grace, why))
-        if probe.get("successThreshold", 1) != 1:
-            threshold = probe["successThreshold"]
-            causes.append(invalid(f"{path}.successThreshold", threshold, "must be 1"))
-    return causes
-
-
-def _handler(holder: Object, path: str, kinds: tuple[str, ...]) -> list[Cause]:
-    """What a probe or a hook does: exactly one thing."""
-    found = [kind for kind in kinds if holder.get(kind) is not None]
-    if not found:
-        return [required(path, "must specify a handler type")]
-    causes = [
-        forbidden(f"{path}.{k}", "may not specify more than 1 handler type") for k in found[1:]
-    ]
-    kind, what = found[0], holder[found[0]]
-    at = f"{path}.{kind}"
-    match kind:
-        case "exec":
-            if not what.get("command"):
-                causes.append(required(f"{at}.command"))
-        case "httpGet":
-            if not what.get("path"):
-                causes.append(required(f"{at}.path"))
-            causes += _port_reference(what.get("port", 0), f"{at}.port")
-            if what.get("scheme") not in ("HTTP", "HTTPS"):
-                schemes = ("HTTP", "HTTPS")
-                causes.append(not_supported(f"{at}.scheme", what.get("scheme", ""), schemes))
-        case "tcpSocket":
-            causes += _port_reference(what.get("port", 0), f"{at}.port")
-        case "grpc":
-            causes += in_range(f"{at}.port", what.get("port", 0), 1, 65535)
-        case "sleep":
-            causes += not_negative(f"{at}.seconds", what.get("seconds"))
     return causes
 
 

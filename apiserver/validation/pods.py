@@ -18,6 +18,7 @@ from apiserver.validation.causes import (
     not_supported,
     required,
 )
+from apiserver.validation.container_life import container_life
 from apiserver.validation.containers import container_list, host_ports, image
 from apiserver.validation.host_namespaces import host_namespaces
 from apiserver.validation.security import apparmor_agrees, apparmor_annotations, pod_security
@@ -94,6 +95,10 @@ def pod_spec(spec: Object, path: str) -> list[Cause]:
     deadline = spec.get("activeDeadlineSeconds")
     if deadline is not None:
         causes += in_range(f"{path}.activeDeadlineSeconds", deadline, 1, 2**31 - 1)
+    for index, gate in enumerate(spec.get("readinessGates") or ()):
+        name = gate.get("conditionType", "")
+        at = f"{path}.readinessGates[{index}].conditionType"
+        causes += each_invalid(at, name, names.label_key(name))
     for index, toleration in enumerate(spec.get("tolerations") or ()):
         causes += _toleration(toleration, f"{path}.tolerations[{index}]")
     return causes
@@ -113,28 +118,10 @@ def _containers(spec: Object, path: str, volumes: set[str]) -> list[Cause]:
         )
         if kind == "containers":
             placed += [(f"{path}.{kind}[{i}]", container) for i, container in enumerate(found)]
+        grace_s = spec.get("terminationGracePeriodSeconds")
         for index, container in enumerate(found):
-            causes += _container_restart(container, kind, f"{path}.{kind}[{index}]")
+            causes += container_life(container, kind, f"{path}.{kind}[{index}]", grace_s)
     return causes + host_ports(placed, bool(spec.get("hostNetwork")))
-
-
-def _container_restart(container: Object, kind: str, at: str) -> list[Cause]:
-    """A container's own restartPolicy makes an init container a sidecar."""
-    policy = container.get("restartPolicy")
-    causes: list[Cause] = []
-    if kind == "containers":
-        if policy is not None:
-            why = "may not be set for non-init containers"
-            causes.append(forbidden(f"{at}.restartPolicy", why))
-        return causes
-    if policy is not None and policy != "Always":
-        causes.append(not_supported(f"{at}.restartPolicy", policy, ("Always",)))
-    if policy is None:
-        for field in ("lifecycle", "livenessProbe", "readinessProbe", "startupProbe"):
-            if container.get(field) is not None:
-                why = "may not be set for init containers without restartPolicy=Always"
-                causes.append(forbidden(f"{at}.{field}", why))
-    return causes
 
 
 def _policies(spec: Object, path: str) -> list[Cause]:
