@@ -12,6 +12,7 @@ from typing import Any
 from apiserver import storage_admission
 from apiserver.authorization import node_of
 from apiserver.errors import ApiError
+from apiserver.mirror_admission import check_mirror, is_mirror
 from apiserver.request_info import User
 from apiserver.storage import Store
 from podium.api import status
@@ -33,6 +34,7 @@ def admit_create(store: Store, user: User, kind: Resource, obj: Object) -> None:
         _check_namespace(store, kind, obj["metadata"])
     match kind.key:
         case "pods":
+            check_mirror(user, obj)
             _fill_pod(store, obj)
         case "persistentvolumes":
             storage_admission.protect(kind, obj)
@@ -75,6 +77,15 @@ def _check_namespace(store: Store, kind: Resource, metadata: Object) -> None:
 
 def _fill_pod(store: Store, pod: Object) -> None:
     spec = pod.setdefault("spec", {})
+    spec.setdefault("priority", 0)
+    spec.setdefault("preemptionPolicy", "PreemptLowerPriority")
+    _tolerate_short_outages(spec)
+    if not is_mirror(pod):  # that one has no use for an account
+        _fill_account(store, pod)
+
+
+def _fill_account(store: Store, pod: Object) -> None:
+    spec = pod["spec"]
     account = spec.get("serviceAccountName") or "default"
     namespace, name = pod["metadata"]["namespace"], pod["metadata"].get("name", "")
     found = store.get("serviceaccounts", namespace, account)
@@ -88,9 +99,6 @@ def _fill_pod(store: Store, pod: Object) -> None:
     secrets = found.object.get("imagePullSecrets") if found is not None else None
     if secrets and not spec.get("imagePullSecrets"):
         spec["imagePullSecrets"] = [dict(secret) for secret in secrets]
-    spec.setdefault("priority", 0)
-    spec.setdefault("preemptionPolicy", "PreemptLowerPriority")
-    _tolerate_short_outages(spec)
 
 
 def _tolerate_short_outages(spec: Object) -> None:

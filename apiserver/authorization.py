@@ -154,6 +154,8 @@ def _node_may_node(node: str, action: Action) -> bool:
 def _node_may_pod(store: Store, node: str, action: Action) -> bool:
     if action.verb in ("list", "watch") and action.name is None:
         return _selects(action, "spec.nodeName", node)
+    if action.plural == "pods" and action.verb == "create":
+        return True  # that it is a mirror Pod is checked by admission, when the body is known
     if action.name is None or action.namespace is None or action.verb == "deletecollection":
         return False
     if action.plural == "pods" and action.verb not in ("get", "delete", "watch"):

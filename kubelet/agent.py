@@ -32,6 +32,7 @@ from kubelet.metrics import KubeletMetrics, MeasuredRuntime
 from kubelet.network import PodNetwork
 from kubelet.node_status import RENEW_EVERY_S, NodeReporter
 from kubelet.object_watch import ObjectWatch
+from kubelet.pod_source import PodSource, key_of
 from kubelet.pod_sync import PodSync
 from kubelet.pull_secrets import PullSecrets
 from kubelet.qos_cgroups import QosCgroups
@@ -39,6 +40,7 @@ from kubelet.runtime.cgroups import Cgroups
 from kubelet.runtime.errors import RuntimeFailure
 from kubelet.runtime.protocol import Runtime, RuntimeEvent
 from kubelet.server import KubeletServer, Rooms
+from kubelet.static_pods import StaticPods
 from kubelet.stats.pages import Statistics
 from kubelet.stats.sampler import Sampler
 from kubelet.user_ranges import UserRanges
@@ -74,7 +76,6 @@ class Kubelet:
         )
         self._informers = InformerFactory(self._client)
         self._pods = self._informers.informer("pods", field_selector=f"spec.nodeName={name}")
-        self._pods.add_index("uid", lambda pod: [pod["metadata"]["uid"]])
         self._nodes = self._informers.informer("nodes", field_selector=f"metadata.name={name}")
         self._recorder = EventRecorder(self._client, "kubelet", host=name)
         self._network = network_of(data_dir, config, node)
@@ -97,9 +98,16 @@ class Kubelet:
             runtime_version=self._runtime.version,
             huge_pages=hardware.huge_page_quantities(),
         )
+        manifests = Path(self._settings.static_pod_path or f"{node_dir}/manifests")
+        if not self._settings.static_pod_path:
+            manifests.mkdir(mode=0o700, exist_ok=True)
+        self._statics = StaticPods(
+            manifests, name, self._wake, rescan_s=self._settings.file_check_frequency_s
+        )
+        self._source = PodSource(self._pods, self._statics)
         self._keeper = ImageKeeper(
             self._images, self._runtime, self._recorder, self._settings,
-            pods=self._pods.list, node=self._reporter.node,
+            pods=self._source.list, node=self._reporter.node,
         )  # fmt: skip
         self._objects = ObjectWatch(self._client, self._wake)
         pulls = Pulls(
@@ -119,7 +127,7 @@ class Kubelet:
         self._sync = PodSync(
             client=self._client, runtime=self._runtime, network=self._network,
             recorder=self._recorder, puller=self._puller, volumes=volumes, configs=configs,
-            objects=self._objects, node=self._reporter.node, find=self._find, requeue=self._wake,
+            objects=self._objects, node=self._reporter.node, pods=self._source, requeue=self._wake,
             settings=self._settings, exits=self._exits, user_ranges=user_ranges, qos=self._qos,
             probed=self._metrics.probed,
         )  # fmt: skip
@@ -127,13 +135,13 @@ class Kubelet:
         self._loop = ReconcileLoop("pod-sync", reconcile, workers=WORKERS)
         self._node_loop = ReconcileLoop("node-status", self._reporter.reconcile)
         sampler = Sampler(
-            name, node_dir, self._runtime, pods=self._pods.list, log_dir=configs.log_dir,
+            name, node_dir, self._runtime, pods=self._source.list, log_dir=configs.log_dir,
             volume_dirs=volumes.counted_dirs, images_bytes=self._images_bytes,
         )  # fmt: skip
         self._server = KubeletServer(host, pki, name, Rooms(
             self._runtime,
             ImageRequests(self._images, self._keeper, pulls, secrets, self._images_came),
-            configs, self._exits, self._find_by_name, self._pods.list,
+            configs, self._exits, self._source.by_name, self._source.list,
             Statistics(sampler, self._metrics, self._runtime),
         ))  # fmt: skip
 
@@ -141,13 +149,6 @@ class Kubelet:
 
     def _wake(self, uid: str) -> None:
         self._loop.add(uid)
-
-    def _find(self, uid: str) -> Object | None:
-        found = self._pods.by_index("uid", uid)
-        return found[0] if found else None
-
-    def _find_by_name(self, namespace: str, name: str) -> Object | None:
-        return self._pods.get(f"{namespace}/{name}")
 
     def _shown_images(self) -> list[Object]:
         return self._keeper.shown()
@@ -172,6 +173,7 @@ class Kubelet:
     def run(self) -> None:
         """Until `stop`."""
         self._server.start()
+        self._network.ensure_bridge()
         threading.Thread(target=self._begin, name="begin", daemon=True).start()
         if self._register():
             clock = self._start_clock()
@@ -187,6 +189,7 @@ class Kubelet:
             self._recorder,
         ):
             part.stop()
+        self._statics.close()
         self._sync.close()
         self._objects.close()
         self._runtime.close()
@@ -194,7 +197,6 @@ class Kubelet:
 
     def _register(self) -> bool:
         """Again and again while the API server is not there; False when we are to stop."""
-        self._network.ensure_bridge()
         pause_s = RETRY_FIRST_S
         while not self._stopping.is_set():
             try:
@@ -208,6 +210,8 @@ class Kubelet:
                     on_add=self._heard, on_update=lambda _, new: self._heard(new)
                 )
                 self._node_loop.start()
+                for pod in self._statics.list():  # now they can be shown
+                    self._wake(pod["metadata"]["uid"])
                 return True
         return False
 
@@ -216,26 +220,29 @@ class Kubelet:
         self._node_loop.add(self._reporter.name)
 
     def _begin(self) -> None:
-        """Follow Pods and containers. Nothing is reconciled before the Pods are known: everything
-        here would look like an orphan."""
+        """Follow Pods and containers. Static Pods run at once; others are looked at once the API's
+        Pods are known, for before that all would look like orphans."""
 
         def changed(pod: Object) -> None:
             self._metrics.pod_seen(pod)
-            self._wake(pod["metadata"]["uid"])
+            self._wake(key_of(pod))
 
         def gone(pod: Object) -> None:
             self._metrics.pod_gone(pod["metadata"]["uid"])
-            self._wake(pod["metadata"]["uid"])
+            self._wake(key_of(pod))
 
         self._pods.add_handler(changed, lambda _, new: changed(new), gone)
         threading.Thread(target=self._follow_runtime, name="runtime-events", daemon=True).start()
+        self._statics.start()
+        self._loop.start()
         self._informers.start()
         if self._pods.wait_synced():
-            self._sync.count_running(self._pods.list())
+            pods = self._source.list()
+            self._sync.count_running(pods)
             self._qos.start()
-            for uid in self._sync.known():
+            self._source.is_settled = True
+            for uid in self._sync.known() | {pod["metadata"]["uid"] for pod in pods}:
                 self._wake(uid)
-            self._loop.start()
             self._storage.start()
 
     def _follow_runtime(self) -> None:
@@ -247,7 +254,7 @@ class Kubelet:
 
     def _count(self, event: RuntimeEvent) -> None:
         self._metrics.runtime_event(event.kind)
-        if event.kind == "container_started" and (pod := self._find(event.sandbox_id)):
+        if event.kind == "container_started" and (pod := self._source.find(event.sandbox_id)):
             with contextlib.suppress(RuntimeFailure):  # it has ended and is gone
                 name = self._runtime.container_status(event.container_id).name
                 self._metrics.container_started(pod, name)
@@ -289,7 +296,7 @@ class Kubelet:
 
     def _keep_house(self) -> None:
         """Leftovers of which no event has told us."""
-        wanted = {pod["metadata"]["uid"] for pod in self._pods.list()}
+        wanted = {pod["metadata"]["uid"] for pod in self._source.list()}
         for uid in self._sync.known() - wanted:
             self._wake(uid)
 

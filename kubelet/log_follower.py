@@ -1,21 +1,20 @@
 """Waits for a log to grow, for its container to end, or for its reader to go: nothing is polled.
 
 Room kubelet; made by server.py for `logs --follow`, waits in a connection's own thread.
-Source: `man 7 inotify`, `man 2 eventfd`.
+Source: `man 2 eventfd`.
 """
 
 from __future__ import annotations
 
-import ctypes
 import os
 import select
 import threading
 from collections.abc import Callable
 from pathlib import Path
 
+from kubelet import inotify
+
 LOST_EVENT_S = 30.0  # every change wakes us; this bounds what a lost one costs
-_IN_MODIFY, _IN_MOVED_TO, _IN_CREATE = 0x2, 0x80, 0x100
-_EVENTS_BYTES = 16 * 1024
 
 
 class Exits:
@@ -55,7 +54,7 @@ class LogFollower:
     ) -> None:  # fmt: skip
         self.is_over = is_over
         self._container_id, self._exits, self._reader_fd = container_id, exits, reader_fd
-        self._inotify = _watch(directory)
+        self._inotify = inotify.watch(directory, inotify.MODIFY | inotify.MOVED_TO | inotify.CREATE)
         self._exit_fd = exits.add(container_id)
         self._poll = select.poll()
         for fd in (self._inotify, self._exit_fd, reader_fd):
@@ -66,7 +65,7 @@ class LogFollower:
         for fd, _ in self._poll.poll(LOST_EVENT_S * 1000):
             if fd == self._reader_fd:
                 return False
-            os.read(fd, _EVENTS_BYTES)
+            os.read(fd, inotify.EVENTS_BYTES)
         return True
 
     def __enter__(self) -> LogFollower:
@@ -75,16 +74,3 @@ class LogFollower:
     def __exit__(self, *_: object) -> None:
         os.close(self._inotify)
         self._exits.remove(self._container_id, self._exit_fd)
-
-
-def _watch(directory: Path) -> int:
-    libc = ctypes.CDLL(None, use_errno=True)
-    fd = int(libc.inotify_init1(os.O_NONBLOCK | os.O_CLOEXEC))
-    if fd < 0:
-        raise OSError(ctypes.get_errno(), "inotify_init1")
-    mask = _IN_MODIFY | _IN_MOVED_TO | _IN_CREATE
-    if libc.inotify_add_watch(fd, os.fsencode(directory), mask) < 0:
-        errno = ctypes.get_errno()
-        os.close(fd)
-        raise OSError(errno, "inotify_add_watch", str(directory))
-    return fd

@@ -61,11 +61,11 @@ class NodeReporter:
         self._port = 0
         self._lock = threading.Lock()  # one report at a time
         self._reported_at = float("-inf")  # monotonic
-        self._node: Object = {"metadata": {"name": name}, "status": {}}
+        self._node: Object = {}  # not in the API yet
 
     def node(self) -> Object:
-        """As last heard of. Shared: copy before changing."""
-        return self._node
+        """As last heard of, or as it will be registered. Shared: copy before changing."""
+        return self._node or self._new_node()
 
     def heard(self, node: Object) -> None:
         """What a watch brought."""

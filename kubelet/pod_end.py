@@ -15,6 +15,7 @@ from kubelet.container_stop import ContainerStops, Ending, order
 from kubelet.network import PodNetwork
 from kubelet.pod_plan import specs_by_name
 from kubelet.runtime.protocol import Runtime
+from kubelet.static_pods import StaticPods
 from kubelet.volumes import Volumes
 from podium.client.errors import Conflict, NotFound
 from podium.client.http import Client
@@ -30,7 +31,7 @@ class PodEnd:
 
     def __init__(
         self, *, client: Client, runtime: Runtime, network: PodNetwork, volumes: Volumes,
-        configs: ContainerConfigs, stops: ContainerStops,
+        configs: ContainerConfigs, stops: ContainerStops, statics: StaticPods,
     ) -> None:  # fmt: skip
         self._client = client
         self._runtime = runtime
@@ -38,6 +39,7 @@ class PodEnd:
         self._volumes = volumes
         self._configs = configs
         self._stops = stops
+        self._statics = statics
 
     def stop(self, uid: str, grace_s: float, pod: Object | None = None, ip: str = "") -> bool:
         """Whether all containers have ended. If not they have been told to, sidecars after the
@@ -72,8 +74,11 @@ class PodEnd:
             shutil.rmtree(directory, ignore_errors=True)  # a reader may hold a file of it open
 
     def delete(self, pod: Object) -> None:
-        """Let the API server forget it."""
+        """Let the API server forget it; a static Pod's mirror goes when the next look misses it."""
         about = pod["metadata"]
+        if self._statics.has(about["uid"]):
+            self._statics.ended(about["uid"])
+            return
         try:
             self._client.delete(
                 "pods", about["name"], about["namespace"], grace_s=0, uid=about["uid"]

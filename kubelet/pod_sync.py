@@ -27,6 +27,7 @@ from kubelet.environment import Surroundings, host_ip
 from kubelet.hooks import Hooks
 from kubelet.image_puller import ImageNotReady, ImagePuller
 from kubelet.log_follower import Exits
+from kubelet.mirror_pods import MirrorPods
 from kubelet.network import Bandwidth, NetworkError, PodNetwork
 from kubelet.network_wishes import bandwidth, host_ports
 from kubelet.object_watch import ObjectWatch
@@ -41,6 +42,7 @@ from kubelet.pod_plan import (
     newest,
     specs_by_name,
 )
+from kubelet.pod_source import PodSource
 from kubelet.pod_status import Observed
 from kubelet.post_start import PostStarts
 from kubelet.probes import Answered, Prober, Verdict
@@ -108,12 +110,12 @@ class Look:
 
 class PodSync:
     """Reconciles the Pods of one node; different Pods at the same time, each by one thread.
-    `find(uid)` gives the Pod as the API has it, None when it has none."""
+    `pods` are those that should run here, or end."""
 
     def __init__(
         self, *, client: Client, runtime: Runtime, network: PodNetwork, recorder: Recorder,
         puller: ImagePuller, volumes: Volumes, configs: ContainerConfigs, objects: ObjectWatch,
-        node: Callable[[], Object], find: Callable[[str], Object | None],
+        node: Callable[[], Object], pods: PodSource,
         requeue: Callable[[str], None], settings: KubeletConfiguration, exits: Exits,
         user_ranges: UserRanges, qos: QosCgroups, probed: Answered,
     ) -> None:  # fmt: skip
@@ -122,16 +124,17 @@ class PodSync:
         self._runtime, self._network, self._recorder = runtime, network, recorder
         self._puller, self._volumes, self._configs = puller, volumes, configs
         self._objects = objects
-        self._node, self._find = node, find
+        self._node, self._pods = node, pods
         self._admission = Admission(configs.problems)
-        self._writer = StatusWriter(client)
+        self._mirrors = MirrorPods(client, node, pods.shown)
+        self._writer = StatusWriter(client, pods.statics, self._mirrors)
         hooks = Hooks(runtime, exits)
         self._stops = ContainerStops(runtime, recorder, hooks, requeue)
         self._post_starts = PostStarts(recorder, hooks, self._stops, requeue)
         self._prober = Prober(runtime, recorder, requeue, probed)
         self._end = PodEnd(
             client=client, runtime=runtime, network=network, volumes=volumes, configs=configs,
-            stops=self._stops,
+            stops=self._stops, statics=pods.statics,
         )  # fmt: skip
         self._memory: dict[str, Memory] = {}
 
@@ -152,13 +155,24 @@ class PodSync:
                 self._qos.admitted(pod)
 
     def reconcile(self, uid: str) -> float | None:
-        """One look; seconds until the next if nothing else wakes us."""
-        pod = self._find(uid)
+        """One look; seconds until the next if nothing else wakes us. Raises Unreachable, when all
+        is done, if the API server could not be told of it."""
+        if not self._pods.may_decide(uid):
+            return None
+        pod = self._pods.find(uid)
         if pod is None:
             self._forget(uid)
             return None
-        look = Look(pod, self._writer.newest(pod), self._memory.setdefault(uid, Memory()))
-        if pod["metadata"].get("deletionTimestamp"):
+        self._writer.retry(pod)
+        again_s = self._look_at(Look(pod, self._writer.newest(pod), self._memory_of(uid)))
+        self._writer.raise_failure(uid)
+        return min((s for s in (again_s, self._mirrors.wait_s(uid)) if s is not None), default=None)
+
+    def _memory_of(self, uid: str) -> Memory:
+        return self._memory.setdefault(uid, Memory())
+
+    def _look_at(self, look: Look) -> float | None:
+        if look.pod["metadata"].get("deletionTimestamp"):
             self._terminate(look)
             return None
         if pod_status.is_terminal(look.status):
@@ -532,7 +546,9 @@ class PodSync:
             self._end.clean_up(look.uid)
 
     def _forget(self, uid: str) -> None:
-        """The API does not know it (any more): it is deleted, or an orphan of a crash."""
+        """Nobody knows it (any more): it is deleted, or an orphan of a crash."""
+        for mirror in self._pods.mirrors_of(uid):
+            self._mirrors.remove(mirror)
         self._prober.forget(uid)
         if not self._end.stop(uid, ORPHAN_GRACE_S):
             return

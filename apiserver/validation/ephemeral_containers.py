@@ -9,11 +9,11 @@ from typing import Any
 
 from apiserver.validation.causes import forbidden, is_same, not_found
 from apiserver.validation.containers import container_list
+from apiserver.validation.mirror_pods import MIRROR
 from podium.api.status import Cause
 
 Object = dict[str, Any]
 
-MIRROR = "kubernetes.io/config.mirror"
 _PATH = "spec.ephemeralContainers"
 _WHY = "cannot be set for an Ephemeral Container"
 # What makes a container part of the workload; the others may be set.

@@ -21,6 +21,7 @@ from apiserver.validation.causes import (
 from apiserver.validation.container_life import container_life
 from apiserver.validation.containers import container_list, host_ports, image
 from apiserver.validation.host_namespaces import host_namespaces
+from apiserver.validation.mirror_pods import mirror_pod, mirror_pod_update
 from apiserver.validation.security import apparmor_agrees, apparmor_annotations, pod_security
 from apiserver.validation.volumes import volume_list
 from podium.api import names, resource_annotations
@@ -44,6 +45,7 @@ def validate_pod(pod: Object) -> list[Cause]:
     causes = apparmor_annotations(annotations, spec, "metadata.annotations")
     causes += pod_spec(spec, "spec")
     causes += apparmor_agrees(annotations, spec, "spec")
+    causes += mirror_pod(pod)
     if spec.get("ephemeralContainers"):
         causes.append(forbidden("spec.ephemeralContainers", "cannot be set on create"))
     return causes + _annotations(pod.get("metadata") or {}, spec, "metadata")
@@ -176,7 +178,7 @@ def _toleration(toleration: Object, at: str) -> list[Cause]:
 def validate_pod_update(new: Object, old: Object) -> list[Cause]:
     """A Pod's spec is what was started: little of it may change."""
     spec, was = new.get("spec") or {}, old.get("spec") or {}
-    causes: list[Cause] = []
+    causes = mirror_pod_update(new, old)
     for kind, word in (("containers", "containers"), ("initContainers", "init containers")):
         if len(spec.get(kind) or ()) != len(was.get(kind) or ()):
             why = f"pod updates may not add or remove {word}"

@@ -87,7 +87,7 @@ def test_can_i_and_whoami(api: Api, node: Api) -> None:
     ask = {
         "apiVersion": "authorization.k8s.io/v1",
         "kind": "SelfSubjectAccessReview",
-        "spec": {"resourceAttributes": {"verb": "create", "resource": "pods", "namespace": "x"}},
+        "spec": {"resourceAttributes": {"verb": "update", "resource": "pods", "namespace": "x"}},
     }
     path = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
     assert [who.post(path, ask).json["status"]["allowed"] for who in (api, node)] == [True, False]

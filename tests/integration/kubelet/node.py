@@ -25,10 +25,12 @@ from kubelet.log_follower import Exits
 from kubelet.network import Bandwidth, HostPort, PodAddress
 from kubelet.node_status import NodeReporter
 from kubelet.object_watch import ObjectWatch
+from kubelet.pod_source import PodSource, key_of
 from kubelet.pod_sync import PodSync
 from kubelet.pull_secrets import PullSecrets
 from kubelet.qos_cgroups import QosCgroups
 from kubelet.runtime.protocol import ContainerStatus
+from kubelet.static_pods import StaticPods
 from kubelet.user_ranges import UserRanges
 from kubelet.volumes import Volumes
 from podium.client.errors import NotFound
@@ -84,7 +86,8 @@ class Node:
         self.recorder = EventRecorder(self.client, "kubelet", host=NAME)
         self.informers = InformerFactory(self.client)
         self.pods = self.informers.informer("pods", field_selector=f"spec.nodeName={NAME}")
-        self.pods.add_index("uid", lambda pod: [pod["metadata"]["uid"]])
+        self.statics = StaticPods(node_dir / "manifests", NAME, self.wake)
+        self.source = PodSource(self.pods, self.statics)
         settings = KubeletConfiguration()
         self.reporter = NodeReporter(
             self.client, NAME, pod_cidr="10.244.0.0/24", node_dir=str(node_dir), host="192.0.2.7",
@@ -106,7 +109,7 @@ class Node:
             client=self.client, runtime=runtime, network=network,  # type: ignore[arg-type]
             recorder=self.recorder, puller=self.puller,
             volumes=volumes, configs=self.configs, objects=self.objects,
-            node=self.reporter.node, find=self._find, requeue=self.wake, settings=settings,
+            node=self.reporter.node, pods=self.source, requeue=self.wake, settings=settings,
             exits=self.exits, user_ranges=UserRanges(node_dir / "pods", "test", 0),
             qos=QosCgroups(self.cgroups, hardware, settings),  # type: ignore[arg-type]
             probed=lambda *_: None,
@@ -116,22 +119,20 @@ class Node:
     def wake(self, uid: str) -> None:
         self.loop.add(uid)
 
-    def _find(self, uid: str) -> Object | None:
-        found = self.pods.by_index("uid", uid)
-        return found[0] if found else None
-
     def start(self) -> None:
+        self.statics.start()
+        self.loop.start()
         self.reporter.register(10250)
-        changed: Callable[[Object], None] = lambda pod: self.wake(pod["metadata"]["uid"])  # noqa: E731
+        changed: Callable[[Object], None] = lambda pod: self.wake(key_of(pod))  # noqa: E731
         self.pods.add_handler(changed, lambda _, new: changed(new), changed)
         self._feed = self.runtime.events()
         threading.Thread(target=self._follow, daemon=True).start()
         self.informers.start()
         assert self.pods.wait_synced(10)
-        self.sync.count_running(self.pods.list())
-        for uid in self.sync.known():
+        self.sync.count_running(self.source.list())
+        self.source.is_settled = True
+        for uid in self.sync.known() | {pod["metadata"]["uid"] for pod in self.source.list()}:
             self.wake(uid)
-        self.loop.start()
 
     def _follow(self) -> None:
         for event in self._feed:
@@ -141,6 +142,7 @@ class Node:
 
     def stop(self) -> None:
         self.loop.stop()
+        self.statics.close()
         self.sync.close()
         self.informers.stop()
         self.objects.close()
