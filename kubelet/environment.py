@@ -21,6 +21,7 @@ Fetch = Callable[[str, str, str], Object | None]
 
 _REFERENCE = re.compile(r"\$(\$|\(([^)]*)\))")
 _KEYED = re.compile(r"metadata\.(labels|annotations)\['([^']*)'\]")
+_OF_THE_NODE = ("cpu", "memory", "ephemeral-storage")  # whose limit is the node's if there is none
 _TITLES = {"configmaps": "ConfigMap", "secrets": "Secret"}
 
 
@@ -143,16 +144,24 @@ def _quoted(value: str) -> str:
 
 
 def resource_value(pod: Object, container: Object, reference: Object, node: Object) -> str:
-    """ "limits.cpu" in units of the divisor, rounded up. Without a limit: what the node has."""
+    """ "limits.cpu" in units of the divisor, rounded up. Without a limit: what the node has. Raises
+    ConfigMissing for a container that there is not."""
     if name := reference.get("containerName"):
-        every = [*pod["spec"]["containers"], *(pod["spec"].get("initContainers") or ())]
-        container = next((c for c in every if c["name"] == name), container)
+        container = _container_named(pod, name)
     kind, _, resource = reference["resource"].partition(".")
-    value = ((container.get("resources") or {}).get(kind) or {}).get(resource)
-    if value is None and kind == "limits":
-        value = ((node.get("status") or {}).get("allocatable") or {}).get(resource)
-    amount = quantity.parse(value or 0) / (quantity.parse(reference.get("divisor") or 1) or 1)
+    value = ((container.get("resources") or {}).get(kind) or {}).get(resource) or 0
+    if kind == "limits" and resource in _OF_THE_NODE and not quantity.parse(value):
+        value = ((node.get("status") or {}).get("allocatable") or {}).get(resource) or 0
+    amount = quantity.parse(value) / (quantity.parse(reference.get("divisor") or 1) or 1)
     return str(-(-amount.numerator // amount.denominator))
+
+
+def _container_named(pod: Object, name: str) -> Object:
+    for kind in ("containers", "initContainers"):
+        for container in pod["spec"].get(kind) or ():
+            if container["name"] == name:
+                return dict(container)
+    raise ConfigMissing(f"container {name} not found")
 
 
 def host_ip(node: Object) -> str:

@@ -25,6 +25,11 @@ Object = dict[str, Any]
 NEVER = "1970-01-01T00:00:00Z"  # what Kubernetes shows for a container that ended before it began
 TERMINAL = ("Succeeded", "Failed")
 MAX_MESSAGES_BYTES = 12 * 1024  # of all containers of a Pod together
+_NEVER_SEEN = {
+    "exitCode": KILLED,
+    "reason": "ContainerStatusUnknown",
+    "message": "The container could not be located when the pod was terminated",
+}
 _ORDER = ("PodReadyToStartContainers", "Initialized", "Ready", "ContainersReady", "PodScheduled")
 
 
@@ -140,7 +145,19 @@ def _container_statuses(
             for one in pod["spec"].get(kind) or ()
         ]
 
-    return of("initContainers"), of("containers"), of("ephemeralContainers")
+    inits, mains, ephemerals = of("initContainers"), of("containers"), of("ephemeralContainers")
+    if observed.is_ended and _was_initialized(inits, mains):
+        for status in mains:
+            if "waiting" in status["state"]:
+                status["state"] = {"terminated": dict(_NEVER_SEEN)}
+    return inits, mains, ephemerals
+
+
+def _was_initialized(inits: list[Object], mains: list[Object]) -> bool:
+    """Whether the containers had their turn: what is not seen of one then is a failure."""
+    if not inits or any("waiting" not in s["state"] or _last_ended(s) for s in mains):
+        return True
+    return bool(inits[-1]["started"]) or _exit_code(inits[-1]) == 0
 
 
 def _container(subject: _Subject) -> Object:

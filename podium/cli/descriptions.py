@@ -6,7 +6,7 @@ Kubernetes' own, so that what tutorials point at is found here too.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 from fractions import Fraction
 from typing import Any
@@ -205,17 +205,29 @@ def _pod(pod: Object, _: list[Object]) -> Lines:
     yield _line("IP", status.get("podIP"))
     statuses = {
         one["name"]: one
-        for key in ("initContainerStatuses", "containerStatuses")
+        for key in ("initContainerStatuses", "containerStatuses", "ephemeralContainerStatuses")
         for one in status.get(key) or ()
     }
     if spec.get("initContainers"):
         yield from _containers("Init Containers", spec["initContainers"], statuses)
     yield from _containers("Containers", spec["containers"], statuses)
+    if spec.get("ephemeralContainers"):
+        yield from _containers("Ephemeral Containers", spec["ephemeralContainers"], statuses)
+    yield from _gates(spec.get("readinessGates") or (), status.get("conditions") or ())
     yield from _conditions(pod, wide=False)
     yield from _volumes(spec.get("volumes") or [])
     yield _line("QoS Class", status.get("qosClass"))
     yield from _map("Node-Selectors", spec.get("nodeSelector"), "=")
     yield from _many("Tolerations", [_toleration(one) for one in spec.get("tolerations") or ()])
+
+
+def _gates(gates: Sequence[Object], conditions: Sequence[Object]) -> Lines:
+    if not gates:
+        return
+    found = {condition["type"]: condition["status"] for condition in conditions}
+    names = [gate["conditionType"] for gate in gates]
+    yield "Readiness Gates:"
+    yield from _table([["Type", "Status"], *([n, found.get(n, "<none>")] for n in names)])
 
 
 def _node_of(spec: Object, status: Object) -> str | None:
@@ -250,12 +262,33 @@ def _container(container: Object, status: Object) -> Lines:
     for label in ("limits", "requests"):
         if resources.get(label):
             yield from _map(label.capitalize(), resources[label], ": ", 2)
+    for label in ("Liveness", "Readiness", "Startup"):
+        if probe := container.get(f"{label.lower()}Probe"):
+            yield _line(label, _probe(probe), 2)
     yield from _many("Environment", [_env(one) for one in container.get("env") or ()], 2)
     mounts = [
         f"{m['mountPath']} from {m['name']} ({'ro' if m.get('readOnly') else 'rw'})"
         for m in container.get("volumeMounts") or ()
     ]
     yield from _many("Mounts", mounts, 2)
+
+
+def _probe(probe: Object) -> str:
+    """As kubectl says it: `tcp-socket :80 delay=0s timeout=1s period=10s #success=1 #failure=3`."""
+    if get := probe.get("httpGet"):
+        scheme, host = get.get("scheme", "HTTP").lower(), get.get("host", "")
+        what = f"http-get {scheme}://{host}:{get['port']}{get.get('path', '/')}"
+    elif tcp := probe.get("tcpSocket"):
+        what = f"tcp-socket {tcp.get('host', '')}:{tcp['port']}"
+    elif grpc := probe.get("grpc"):
+        what = f"grpc <pod>:{grpc['port']} {grpc.get('service') or ''}".rstrip()
+    else:
+        what = f"exec [{' '.join((probe.get('exec') or {}).get('command') or ())}]"
+    return (
+        f"{what} delay={probe.get('initialDelaySeconds', 0)}s timeout={probe['timeoutSeconds']}s "
+        f"period={probe['periodSeconds']}s #success={probe['successThreshold']} "
+        f"#failure={probe['failureThreshold']}"
+    )
 
 
 def _container_state(label: str, state: Object | None) -> Lines:

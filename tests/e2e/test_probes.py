@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import time
 from pathlib import Path
 from typing import Any
+
+import h2
 
 from tests.support.namespaced import Namespaced, a_sleeper
 
@@ -124,3 +129,79 @@ def test_a_hook_that_takes_too_long_does_not_outlast_the_grace_period(ns: Namesp
     ns.apply(pod)
     ns.wait("pod/web", "condition=Ready")
     ns.kubectl("delete", "pod", "web", "--timeout=30s")
+
+
+def test_a_grpc_probe_asks_the_health_service(ns: Namespaced) -> None:
+    house = Path(__file__).resolve().parents[2]
+    volumes = {"tests": house / "tests" / "support", "libraries": Path(h2.__file__).parents[1]}
+    pod = a_sleeper(
+        command=["python3", "/tests/grpc_health.py", "8080", "/tmp/ok"],
+        env=[{"name": "PYTHONPATH", "value": "/libraries"}],
+        volumeMounts=[{"name": n, "mountPath": f"/{n}", "readOnly": True} for n in volumes],
+        readinessProbe={"grpc": {"port": 8080, "service": "db"}} | FAST,
+    )
+    pod["spec"]["volumes"] = [{"name": n, "hostPath": {"path": str(p)}} for n, p in volumes.items()]
+    ns.apply(pod)
+    unhealthy = 'Readiness probe failed: service unhealthy (responded with "NOT_SERVING")'
+    expect_event(ns, "Unhealthy", unhealthy)
+    ns.sh("web", "touch /tmp/ok")
+    ns.wait("pod/web", "condition=Ready")
+
+
+def test_a_pod_in_the_nodes_network_is_probed_there(ns: Namespaced) -> None:
+    probe = {"httpGet": {"path": "/", "port": 18642, "scheme": "HTTPS"}} | FAST
+    script = (
+        "openssl req -x509 -newkey rsa:2048 -nodes -subj /CN=x -keyout /tmp/k -out /tmp/c 2>&1;"
+        "cd /tmp; exec openssl s_server -accept 18642 -key /tmp/k -cert /tmp/c -www"
+    )
+    pod = a_sleeper(command=["sh", "-c", script], readinessProbe=probe)
+    pod["spec"]["hostNetwork"] = True
+    ns.apply(pod)
+    ns.wait("pod/web", "condition=Ready")
+
+
+def test_a_liveness_probe_may_have_a_shorter_grace_period(ns: Namespaced) -> None:
+    probe = a_shell("exit 1", terminationGracePeriodSeconds=2, **FAST)
+    pod = a_sleeper(command=["sh", "-c", "trap '' TERM; sleep 600"], livenessProbe=probe)
+    pod["spec"]["terminationGracePeriodSeconds"] = 600
+    ns.apply(pod)
+    ns.cluster.until(lambda: main(ns)["restartCount"] >= 1)
+    assert main(ns)["lastState"]["terminated"]["exitCode"] == 137
+    ns.kubectl("delete", "pod", "web", "--grace-period=1")
+
+
+def test_hooks_speak_http_and_sleep(ns: Namespaced) -> None:
+    hooks = {
+        "postStart": {"httpGet": {"path": "/started", "port": 8080}},
+        "preStop": {"sleep": {"seconds": 2}},
+    }
+    server = a_sleeper("server", command=["python3", "-u", "-m", "http.server", "8080"])
+    ns.apply(server)
+    ns.wait("pod/server", "condition=Ready")
+    hooks["postStart"]["httpGet"]["host"] = ns.get("pod", "server")["status"]["podIP"]
+    pod = a_sleeper(lifecycle=hooks)
+    pod["spec"]["terminationGracePeriodSeconds"] = 30
+    ns.apply(pod)
+    ns.wait("pod/web", "condition=Ready")  # though the answer was 404
+    ns.cluster.until(lambda: "GET /started" in ns.out("logs", "server"))
+    began = time.monotonic()
+    ns.kubectl("delete", "pod", "web", "--timeout=60s")
+    assert time.monotonic() - began >= 2
+
+
+def test_a_restarted_kubelet_takes_what_was_ready_as_ready(ns: Namespaced) -> None:
+    probe = a_shell("true", periodSeconds=2)
+    ns.apply(a_sleeper(readinessProbe=probe, startupProbe=probe))
+    ns.wait("pod/web", "condition=Ready")
+    ready_since = since(ns, "Ready")
+    pid = ns.cluster.pids()["kubelet"]
+    os.kill(pid, signal.SIGKILL)
+    ns.cluster.until(lambda: ns.cluster.pids().get("kubelet", pid) != pid)
+    ns.cluster.until(lambda: ns.kubectl("exec", "web", "--", "true", check=False).returncode == 0)
+    assert since(ns, "Ready") == ready_since
+    assert main(ns)["restartCount"] == 0
+
+
+def since(ns: Namespaced, type_: str) -> str:
+    conditions = ns.get("pod", "web")["status"]["conditions"]
+    return next(c["status"] + c["lastTransitionTime"] for c in conditions if c["type"] == type_)

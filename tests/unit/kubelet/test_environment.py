@@ -98,3 +98,19 @@ def test_resources_come_in_units_of_the_divisor_rounded_up() -> None:
     container["env"] = [{"name": n, "valueFrom": {"resourceFieldRef": r}} for n, r in asked.items()]
     found = environment(a_kubelet_pod(container), container, around())
     assert found == {"M": "65", "C": "1", "ALL": "2"}
+
+
+def test_a_container_may_be_told_of_another_and_of_the_node_where_there_is_no_limit() -> None:
+    other = a_container("other", resources={"limits": {"cpu": "250m", "memory": "0"}})
+    asked = {
+        "C": {"resource": "limits.cpu", "containerName": "other", "divisor": "1m"},
+        "M": {"resource": "limits.memory", "containerName": "other", "divisor": "1Mi"},
+        "H": {"resource": "limits.hugepages-2Mi", "containerName": "other"},
+    }
+    main = a_container(env=[
+        {"name": n, "valueFrom": {"resourceFieldRef": r}} for n, r in asked.items()
+    ])  # fmt: skip
+    found = environment(a_kubelet_pod(main, inits=(other,)), main, around())
+    assert found == {"C": "250", "M": "1024", "H": "0"}
+    with pytest.raises(ConfigMissing, match=r"^container other not found$"):
+        environment(a_kubelet_pod(main), main, around())

@@ -268,3 +268,18 @@ def test_termination_messages_of_all_containers_together_have_a_bound() -> None:
     messages = {container.id: "é" * 2048 for container in ended}
     shown = status_of(pod, *ended, messages=messages)["containerStatuses"]
     assert {len(s["state"]["terminated"]["message"].encode()) for s in shown} == {2048}
+
+
+def test_a_container_that_never_ran_is_unknown_once_its_pod_is_over() -> None:
+    pod = a_kubelet_pod(a_container("a"), a_container("b"), restartPolicy="Never")
+    pulling = {"b": ("ImagePullBackOff", "no such image")}
+    shown = status_of(pod, an_exit(0, "a"), waiting=pulling, is_ended=True)
+    ended = shown["containerStatuses"][1]["state"]["terminated"]
+    assert (ended["reason"], ended["exitCode"]) == ("ContainerStatusUnknown", 137)
+    assert shown["phase"] == "Failed"
+
+
+def test_a_container_whose_turn_never_came_goes_on_waiting_when_its_pod_is_over() -> None:
+    pod = a_kubelet_pod(inits=(a_container("init"),), restartPolicy="Never")
+    shown = main(status_of(pod, an_exit(1, "init"), is_ended=True))
+    assert shown["state"] == {"waiting": {"reason": "PodInitializing"}}

@@ -3,22 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import struct
 
 import pytest
-from h2.config import H2Configuration
-from h2.connection import H2Connection
-from h2.events import DataReceived, RequestReceived, StreamEnded
 
 from kubelet.probes import grpc_probe
-from kubelet.probes.http_probe import hang_up
 from kubelet.probes.plan import Answer
-
-
-def a_frame(status: int) -> bytes:
-    message = bytes([8, status]) if status else b""
-    return struct.pack(">BI", 0, len(message)) + message
+from tests.support.grpc_health import a_frame, serve_one
 
 
 @pytest.mark.parametrize(
@@ -57,34 +47,12 @@ def test_the_request_names_its_service() -> None:
     assert grpc_probe.request_body("db") == b"\0\0\0\0\x04\x0a\x02db"
 
 
-async def _serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    """A health server: "db" serves, nothing else does."""
-    connection = H2Connection(H2Configuration(client_side=False, header_encoding="utf-8"))
-    connection.initiate_connection()
-    asked, path = b"", ""
-    while data := await reader.read(4096):
-        for event in connection.receive_data(data):
-            match event:
-                case RequestReceived():
-                    path = dict(event.headers)[":path"]
-                case DataReceived():
-                    asked += event.data
-                case StreamEnded(stream_id=stream):
-                    connection.send_headers(stream, [(":status", "200")])
-                    is_ok = path == "/grpc.health.v1.Health/Check" and asked.endswith(b"db")
-                    connection.send_data(stream, a_frame(1 if is_ok else 2))
-                    connection.send_headers(stream, [("grpc-status", "0")], end_stream=True)
-        writer.write(connection.data_to_send())
-
-
 def ask(service: str, timeout_s: float = 5.0) -> Answer:
     async def both() -> Answer:
         is_over = asyncio.Event()
 
         async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            with contextlib.suppress(ConnectionResetError):
-                await _serve(reader, writer)
-            await hang_up(writer)
+            await serve_one(reader, writer, lambda name: name == "db")
             is_over.set()
 
         async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
