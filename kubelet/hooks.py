@@ -12,7 +12,7 @@ from typing import Any
 
 from kubelet.log_follower import Exits
 from kubelet.probes.plan import NoSuchPort
-from kubelet.runtime.errors import RuntimeFailure
+from kubelet.runtime.errors import ContainerNotFound, RuntimeFailure
 from kubelet.runtime.protocol import Runtime
 
 Object = dict[str, Any]
@@ -59,17 +59,21 @@ class Hooks:
             raise HookFailed(f"command '{' '.join(command)}' exited with {code}")
 
     def _sleep(self, container_id: str, seconds: float, timeout_s: float | None) -> None:
-        """Until the time is over or the container has ended."""
+        wait_s = seconds if timeout_s is None else min(seconds, timeout_s)
+        if not self.has_ended(container_id, wait_s) and wait_s < seconds:
+            raise TimeoutError(f"slept {wait_s:g} s of {seconds:g}")
+
+    def has_ended(self, container_id: str, within_s: float) -> bool:
+        """Wait for a container's end, as long as that."""
         fd = self.exits.add(container_id)
         try:
             if self.runtime.container_status(container_id).state == "exited":
-                return
-            wait_s = seconds if timeout_s is None else min(seconds, timeout_s)
-            has_ended = bool(select.select([fd], [], [], wait_s)[0])
+                return True
+            return bool(select.select([fd], [], [], within_s)[0])
+        except ContainerNotFound:
+            return True
         finally:
             self.exits.remove(container_id, fd)
-        if not has_ended and timeout_s is not None and seconds > timeout_s:
-            raise TimeoutError(f"slept {timeout_s:g} s of {seconds:g}")
 
 
 def _get(get: Object, container: Object, ip: str, timeout_s: float) -> None:

@@ -552,7 +552,6 @@ class PodSync:
         self._prober.forget(uid)
         if not self._end.stop(uid, ORPHAN_GRACE_S):
             return
-        self._post_starts.forget(uid)
         self._end.clean_up(uid)
         self._end.remove_logs(uid)
         self._admission.release(uid)

@@ -20,6 +20,8 @@ from podium.client.event_recorder import Recorder
 log = logging.getLogger("post-start")
 Object = dict[str, Any]
 
+END_S = 10.0  # for a container to end, after its grace period
+
 
 class PostStarts:
     """`requeue(uid)` has the Pod looked at again."""
@@ -35,35 +37,23 @@ class PostStarts:
         self._requeue = requeue
         self._lock = threading.Lock()
         self._under_way: dict[str, str] = {}  # container id → uid
-        self._failed: dict[tuple[str, str], str] = {}  # (uid, container name) → message
 
     def begin(self, ending: Ending) -> None:
         """Run the hook of the container that has just been started; `ending` is how it is ended
         if the hook fails."""
         assert ending.spec is not None
         hook = (ending.spec.get("lifecycle") or {}).get("postStart")
-        uid, name = ending.container.sandbox_id, ending.container.name
-        self._failed.pop((uid, name), None)
         if not hook:
             return
         with self._lock:
-            self._under_way[ending.container.id] = uid
-        threading.Thread(
-            target=self._run, args=(hook, ending), name=f"post-start-{name}", daemon=True
-        ).start()
+            self._under_way[ending.container.id] = ending.container.sandbox_id
+        name = f"post-start-{ending.container.name}"
+        threading.Thread(target=self._run, args=(hook, ending), name=name, daemon=True).start()
 
     def under_way(self, uid: str) -> set[str]:
         """Ids of the Pod's containers that are not started yet because of their hook."""
         with self._lock:
             return {id_ for id_, of in self._under_way.items() if of == uid}
-
-    def failure(self, uid: str, name: str) -> str | None:
-        """Why the last hook of this container failed, until it is started again."""
-        return self._failed.get((uid, name))
-
-    def forget(self, uid: str) -> None:
-        for key in [key for key in list(self._failed) if key[0] == uid]:
-            self._failed.pop(key, None)
 
     def _run(self, hook: Object, ending: Ending) -> None:
         container, uid = ending.container, ending.container.sandbox_id
@@ -73,29 +63,13 @@ class PostStarts:
             self._hooks.run(hook, ending.spec, container.id, ending.ip)
         except HookFailed as failure:
             log.info("%s: postStart of %s failed: %s", uid, container.name, failure)
-            self._failed[uid, container.name] = _message(hook, ending, failure)
             self._recorder.event(
                 ending.pod, "Warning", "FailedPostStartHook", "PostStartHook failed",
                 field_path=ending.field_path,
             )  # fmt: skip
             self._stops.begin([ending])
+            self._hooks.has_ended(container.id, ending.grace_s + END_S)  # it never was Running
         finally:
             with self._lock:
                 del self._under_way[container.id]
             self._requeue(uid)
-
-
-def _message(hook: Object, ending: Ending, failure: HookFailed) -> str:
-    """As the status shows it."""
-    assert ending.pod is not None
-    about = ending.pod["metadata"]
-    where = f"{about['name']}_{about['namespace']}({about['uid']})"
-    whom = f'for Container "{ending.container.name}" in Pod "{where}"'
-    if command := hook.get("exec"):
-        words = " ".join(command.get("command") or ())
-        what = f"Exec lifecycle hook ([{words}]) {whom}"
-    elif get := hook.get("httpGet"):
-        what = f"HTTP lifecycle hook ({get.get('path') or ''}) {whom}"
-    else:
-        return str(failure)
-    return f'{what} failed - error: {failure}, message: ""'

@@ -257,6 +257,20 @@ def test_exec_ends_with_its_container(pods: Pods) -> None:
     assert session.wait(WAIT_S) == 137
 
 
+def test_an_exec_that_is_killed_takes_with_it_what_it_has_started(pods: Pods) -> None:
+    container = pods.sleeper()
+
+    def sleepers() -> list[str]:
+        return re.findall(r"sleep.(100[123])\0", pods.sh(container, "cat /proc/[0-9]*/cmdline"))
+
+    script = "sleep 1001 & setsid sleep 1002 & sleep 1003"
+    session = pods.runtime.exec(container.id, ["sh", "-c", script])
+    until(lambda: {"1001", "1002", "1003"} <= set(sleepers()))
+    session.kill()
+    assert session.wait(WAIT_S) == 137
+    until(lambda: sleepers() == [])
+
+
 def test_an_exec_that_leaves_a_process_behind_ends_when_it_ends(pods: Pods) -> None:
     container = pods.sleeper()
     assert pods.run(container, "sh", "-c", "setsid sleep 1005 & exit 6")[0] == 6
