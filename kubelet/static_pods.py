@@ -223,7 +223,8 @@ def _parse(text: bytes) -> Object:
     import yaml
 
     try:
-        found = yaml.load(text, _loader())  # JSON as well
+        is_json = text.lstrip().startswith(b"{")  # which may hold tabs, as YAML may not
+        found = json.loads(text) if is_json else yaml.load(text, _loader())
     except (yaml.YAMLError, ValueError) as failure:
         raise BadManifest(" ".join(str(failure).split())) from None
     if not isinstance(found, dict):

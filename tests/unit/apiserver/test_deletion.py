@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
+import pytest
+
 from apiserver.deletion import mark
 from podium.api.scheme import resource
 
@@ -24,6 +26,18 @@ def test_a_pod_is_given_its_own_grace_period_or_thirty_seconds() -> None:
     assert mark(PODS, pod, {}, NOW) == "changed"
     assert pod["metadata"]["deletionTimestamp"] == "2026-11-24T01:00:30Z"
     assert pod["metadata"]["deletionGracePeriodSeconds"] == 30
+
+
+@pytest.mark.parametrize(
+    ("seconds", "outcome", "grace_s"), [(0, "gone", 0), (-5, "changed", 1), (7, "changed", 7)]
+)
+def test_a_grace_period_of_zero_is_none_and_a_negative_one_a_second(
+    seconds: int, outcome: str, grace_s: int
+) -> None:
+    pod = a_running_pod()
+    pod["spec"]["terminationGracePeriodSeconds"] = seconds
+    assert mark(PODS, pod, {}, NOW) == outcome
+    assert pod["metadata"]["deletionGracePeriodSeconds"] == grace_s
 
 
 def test_a_finished_pod_needs_no_grace() -> None:

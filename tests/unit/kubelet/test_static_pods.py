@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import re
 from pathlib import Path
@@ -47,6 +48,14 @@ def test_a_manifest_becomes_a_pod_of_this_node(tmp_path: Path) -> None:
     assert pod["spec"]["restartPolicy"] == "Always"
 
 
+def test_a_manifest_may_be_json_and_a_date_in_yaml_stays_a_text(tmp_path: Path) -> None:
+    pod = read_manifest(write(tmp_path / "web.json", json.dumps(POD, indent="\t")), "n")
+    assert pod["metadata"]["name"] == "web-n"
+    dated = yaml.safe_dump(POD) + "  nodeSelector: {built: 2026-11-25}"
+    selector = read_manifest(write(tmp_path / "web.yaml", dated), "n")["spec"]["nodeSelector"]
+    assert selector == {"built": "2026-11-25"}
+
+
 def test_a_pod_is_the_same_as_long_as_file_and_content_are(tmp_path: Path) -> None:
     def uid(path: Path, **spec: Any) -> str:
         return str(read_manifest(write(path, **spec), "n")["metadata"]["uid"])
@@ -60,7 +69,8 @@ def test_a_pod_is_the_same_as_long_as_file_and_content_are(tmp_path: Path) -> No
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("{", "expected"),
+        ("{", "Expecting property name"),
+        ("kind: [", "while parsing"),
         ("- a", "it does not hold one object"),
         ("kind: Service\napiVersion: v1", "it holds v1, Service and not v1, Pod"),
         (yaml.safe_dump(POD | {"spec": {}}), "spec.containers: Required value"),
