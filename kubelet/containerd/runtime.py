@@ -8,6 +8,7 @@ and made anew is two sandboxes in containerd, whose attempts count up; the newes
 from __future__ import annotations
 
 import contextlib
+import json
 import logging
 import math
 import os
@@ -19,6 +20,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from kubelet.containerd import cgroup_trees, images, translate
+from kubelet.containerd.attach_session import ContainerdAttach
 from kubelet.containerd.connection import CALL_TIMEOUT_S, HELLO, Connection, NotThere, Unreachable
 from kubelet.containerd.daemon import socket_path
 from kubelet.containerd.exec_session import ContainerdExec
@@ -299,7 +301,21 @@ class ContainerdRuntime:
         stdout_fd: int | None = None,
         stderr_fd: int | None = None,
     ) -> ExecSession:
-        raise RuntimeFailure("attach through containerd is not supported yet")
+        status = self._running(container_id)
+        answer = self._connection.runtime(
+            "ContainerStatus", container_id=container_id, verbose=True
+        )
+        config = json.loads(answer.info["info"])["config"]
+        has_stdin, tty = bool(config.get("stdin")), bool(config.get("tty"))
+        given = {
+            "stdin": stdin_fd if has_stdin else None,
+            "stdout": stdout_fd,
+            "stderr": None if tty else stderr_fd,
+        }
+        fds = {name: fd for name, fd in given.items() if fd is not None}
+        wanted = {name: name in fds for name in ("stdin", "stdout", "stderr")}
+        made = self._connection.runtime("Attach", container_id=container_id, tty=tty, **wanted)
+        return ContainerdAttach(made.url, status.pid, fds, tty=tty)
 
     def reopen_log(self, container_id: str) -> None:
         self.container_status(container_id)
@@ -414,6 +430,4 @@ class ContainerdRuntime:
 
 def _config_of(answer: Any) -> dict[str, Any]:
     """A PodSandboxConfig as it must be said again when a container is made in the sandbox."""
-    import json
-
     return dict(json.loads(answer.info["info"])["config"])

@@ -92,6 +92,7 @@ def container_config(
         "annotations": {LABELS: json.dumps(config.labels)},
         "log_path": config.log_path.rpartition("/")[2],
         "stdin": config.stdin,
+        "stdin_once": config.stdin_once,
         "tty": config.tty,
         "linux": {
             "resources": container_resources(config.resources, config.oom_score_adj),

@@ -23,7 +23,7 @@ def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
 @pytest.fixture(scope="session")
 def containerd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ContainerdEngine]:
     engine = ContainerdEngine(
-        tmp_path_factory.mktemp("containerd") / "root", f"podium-c{os.getpid()}"
+        tmp_path_factory.mktemp("containerd") / "root", f"podium-c{os.urandom(3).hex()}"
     )
     yield engine
     engine.close()

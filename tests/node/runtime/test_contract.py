@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 
-from kubelet.containerd.runtime import ContainerdRuntime
 from kubelet.runtime.errors import (
     CommandNotFound,
     ContainerNotFound,
@@ -204,8 +203,6 @@ def attach(pods: Pods) -> Iterator[Callable[..., Attached]]:
     made: list[Attached] = []
 
     def attach(container: ContainerStatus, *, stdin: bool = False) -> Attached:
-        if isinstance(pods.runtime, ContainerdRuntime):
-            pytest.skip("attach through containerd is not supported yet")
         made.append(Attached(pods, container, stdin=stdin))
         return made[-1]
 
