@@ -63,10 +63,11 @@ class ContainerConfigs:
         user = _user(pod, container, image)
         groups = security.groups_of(pod, user.gid, user.groups)
         capabilities = security.capabilities(container, CAPABILITIES)
-        seccomp = ""  # no filter would fit a privileged container
+        seccomp = profile_source = ""  # no filter would fit a privileged container
         if not context.get("privileged"):
             profile = security.seccomp_profile(pod, container)
             seccomp = self._seccomp.program(profile, capabilities)
+            profile_source = self._seccomp.source(profile)
         env = {"HOSTNAME": kernel_name(pod, self._domain)}
         env |= _environment(pod, container, image, user, around)
         pod_dir = self._volumes.pod_dir(pod["metadata"]["uid"])
@@ -95,6 +96,7 @@ class ContainerConfigs:
             groups=groups,
             capabilities=capabilities,
             seccomp=seccomp,
+            seccomp_profile=profile_source,
             no_new_privileges=context.get("allowPrivilegeEscalation") is False,
             unmasked_proc=context.get("procMount") == "Unmasked",
             readonly_rootfs=bool(context.get("readOnlyRootFilesystem")),

@@ -13,12 +13,14 @@ import selectors
 import socket
 import struct
 import threading
+import time
 from urllib.parse import urlsplit
 
 from kubelet.runtime.errors import RuntimeFailure
 from kubelet.streams.link import Gone
 from kubelet.streams.spdy import (
     FIN,
+    SYN_REPLY,
     SYN_STREAM,
     Data,
     HeaderBlocks,
@@ -28,6 +30,7 @@ from kubelet.streams.spdy import (
 )
 
 CONNECT_TIMEOUT_S = 10.0
+SETTLE_S = 0.05  # from its replies until containerd hands us output, of which it does not tell
 PIECE_BYTES = 32 << 10
 _STREAMS = {"error": 1, "stdin": 3, "stdout": 5, "stderr": 7, "resize": 9}  # a client's are odd
 _LET_GO = 1
@@ -69,6 +72,9 @@ class ContainerdAttach:
         names = ["error", *self._fds, *(["resize"] if self._tty else [])]
         for name in sorted(names, key=lambda each: _STREAMS[each]):
             channel.sendall(self._open(name))
+        self._early = _until_replied(channel, len(names))
+        time.sleep(SETTLE_S)
+        channel.settimeout(None)
         return channel
 
     def _open(self, name: str) -> bytes:
@@ -79,10 +85,12 @@ class ContainerdAttach:
 
     def _serve(self) -> None:
         session = Session(self._socket.sendall)
+        names = {number: name for name, number in _STREAMS.items()}
         for name in ("stdout", "stderr"):
             if name in self._fds:
                 os.set_blocking(self._fds[name], False)
         try:
+            self._receive(session, names, self._early)
             with selectors.DefaultSelector() as selector:
                 selector.register(self._socket, selectors.EVENT_READ, "socket")
                 if "stdin" in self._fds:
@@ -92,7 +100,7 @@ class ContainerdAttach:
                         if key.data == "stdin":
                             self._feed(selector)
                         else:
-                            self._receive(session)
+                            self._receive(session, names, self._socket.recv(PIECE_BYTES))
         except BlockingIOError:
             self._exit_code = _LET_GO
         except (OSError, Gone, EOFError):
@@ -108,11 +116,9 @@ class ContainerdAttach:
             selector.unregister(self._fds["stdin"])
         self._socket.sendall(data_frame(_STREAMS["stdin"], data, 0 if data else FIN))
 
-    def _receive(self, session: Session) -> None:
-        data = self._socket.recv(PIECE_BYTES)
+    def _receive(self, session: Session, names: dict[int, str], data: bytes) -> None:
         if not data:
             raise EOFError
-        names = {number: name for name, number in _STREAMS.items()}
         for event in session.feed(data):
             name = names.get(event.stream)
             if isinstance(event, Data) and name == "error" and event.is_last:
@@ -146,3 +152,18 @@ class ContainerdAttach:
     def _close_fds(self) -> None:
         for fd in self._fds.values():
             os.close(fd)
+
+
+def _until_replied(channel: socket.socket, count: int) -> bytes:
+    """All that comes until so many streams are accepted; RuntimeFailure if they are not."""
+    data, at = b"", 0
+    while count:
+        piece = channel.recv(PIECE_BYTES)
+        if not piece:
+            raise RuntimeFailure("attach: containerd has closed the connection")
+        data += piece
+        while len(data) >= at + 8:
+            kind, length = struct.unpack_from(">II", data, at)
+            at += 8 + (length & 0xFFFFFF)
+            count -= kind >> 31 and kind & 0xFFFF == SYN_REPLY
+    return data

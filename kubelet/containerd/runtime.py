@@ -78,11 +78,12 @@ class ContainerdRuntime:
         self._sandboxes: dict[str, list[_Sandbox]] = {}
         self._containers: dict[str, ContainerStatus] = {}
         self._host: tuple[str, HostImage] | None = None
+        self._image_lock = threading.Lock()
         self._making: dict[str, threading.Lock] = {}
         self._events = EventFeed()
         self._is_closed = False
         self.version = self._await_containerd()
-        images.ensure_pause(self._connection)
+        images.ensure_pause(self._connection, self.root)
         self._is_following = threading.Event()
         threading.Thread(target=self._follow_forever, name="containerd-events", daemon=True).start()
         self._is_following.wait(START_TIMEOUT_S)
@@ -103,6 +104,7 @@ class ContainerdRuntime:
     # ---- sandboxes ----
 
     def run_pod_sandbox(self, config: SandboxConfig) -> SandboxStatus:
+        translate.refuse_unsupported(config)
         with self._one_at_a_time(config.id):
             known = self._sandboxes.get(config.id) or []
             if known and known[-1].status.state == "ready":
@@ -171,6 +173,7 @@ class ContainerdRuntime:
         for known in self.list_containers(sandbox_id):
             if (known.name, known.attempt) == (config.name, config.attempt):
                 return known.id
+        translate.refuse_unsupported(config)
         image, host = self._image_of(config)
         within = self._connection.runtime(
             "PodSandboxStatus", pod_sandbox_id=sandbox.cri_id, verbose=True
@@ -186,11 +189,11 @@ class ContainerdRuntime:
         return str(answer.container_id)
 
     def _image_of(self, config: ContainerConfig) -> tuple[str, HostImage | None]:
-        if config.lower_dirs:
-            raise RuntimeFailure("containerd makes roots of its own images, not of layers")
-        with self._lock:
+        with self._image_lock:
+            if config.lower_dirs:
+                return images.ensure_layers(self._connection, self.root, config.lower_dirs), None
             if self._host is None:
-                self._host = images.ensure_host(self._connection, f"{self.root}/host-image")
+                self._host = images.ensure_host(self._connection, self.root)
             return self._host
 
     def _device_node(self, device: Device) -> str:

@@ -11,7 +11,12 @@ import re
 from collections.abc import Callable
 from typing import Any
 
-from kubelet.runtime.errors import CommandNotExecutable, CommandNotFound, RuntimeFailure
+from kubelet.runtime.errors import (
+    CommandNotExecutable,
+    CommandNotFound,
+    HostUnsupported,
+    RuntimeFailure,
+)
 from kubelet.runtime.host_image import HostImage
 from kubelet.runtime.protocol import (
     ContainerConfig,
@@ -30,7 +35,7 @@ CLUSTER, SANDBOX = "podium.dev/cluster", "podium.dev/sandbox"  # labels
 LABELS, CGROUP_PARENT = "podium.dev/labels", "podium.dev/cgroup-parent"  # annotations
 NS_POD, NS_CONTAINER, NS_NODE = 0, 1, 2
 _PID_MODES = {"pod": 0, "container": 1, "node": 2, "target": 3}
-UNCONFINED = 1
+_RUNTIME_DEFAULT, _UNCONFINED, _LOCALHOST = 0, 1, 2
 _SANDBOX_READY = 0
 _STATES: tuple[ContainerState, ...] = ("created", "running", "exited", "exited")
 _STARTED_TOO_EARLY_NS = 1_000_000_000  # containerd shows a container that never ran as of 1970
@@ -60,6 +65,7 @@ def sandbox_config(config: SandboxConfig, cluster: str, attempt: int) -> Fields:
         },
         "linux": {
             "cgroup_parent": f"/{cluster}/{config.cgroup_parent}",
+            "sysctls": config.sysctls,
             # What the sandbox's own process may do, which does nothing; without it no container in
             # it could be privileged.
             "security_context": {"namespace_options": namespaces, "privileged": True},
@@ -122,11 +128,30 @@ def _security_context(config: ContainerConfig, sandbox: Fields) -> Fields:
         "supplemental_groups": config.groups,
         "readonly_rootfs": config.readonly_rootfs,
         "no_new_privs": config.no_new_privileges,
-        "seccomp": {"profile_type": UNCONFINED},
+        "seccomp": _seccomp(config.seccomp_profile),
     }
     if not config.privileged:
         context["capabilities"] = {"add_capabilities": granted, "drop_capabilities": ["ALL"]}
     return context
+
+
+def _seccomp(profile: str) -> Fields:
+    match profile:
+        case "":
+            return {"profile_type": _UNCONFINED}
+        case "RuntimeDefault":
+            return {"profile_type": _RUNTIME_DEFAULT}
+    return {"profile_type": _LOCALHOST, "localhost_ref": profile}
+
+
+def refuse_unsupported(config: SandboxConfig | ContainerConfig) -> None:
+    """RuntimeFailure that names what the CRI of containerd 1.6 has no word for."""
+    if isinstance(config, SandboxConfig):
+        missing = "user namespaces" if config.user_namespace else ""
+    else:
+        missing = "an unmasked /proc" if config.unmasked_proc else ""
+    if missing:
+        raise HostUnsupported(f"containerd cannot give a Pod {missing}")
 
 
 def container_resources(resources: Resources, oom_score_adj: int = 0) -> Fields:

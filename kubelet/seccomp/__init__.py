@@ -37,11 +37,21 @@ class SeccompProfiles:
     def program(self, profile: Object | None, capabilities: Iterable[str]) -> str:
         """The program for a container with these capabilities, in base64; "" for no filter.
         Raises ProfileError."""
-        kind = (profile or {}).get("type") or self._unsaid
+        kind = self._kind(profile)
         if kind == "Unconfined":
             return ""
         text = b"" if kind == "RuntimeDefault" else self._read((profile or {})["localhostProfile"])
         return _compiled(text, frozenset(capabilities))
+
+    def source(self, profile: Object | None) -> str:
+        """For an engine that compiles by itself: "RuntimeDefault", a file's path, or ""."""
+        kind = self._kind(profile)
+        if kind == "Localhost":
+            return str(self.directory / (profile or {})["localhostProfile"])
+        return "" if kind == "Unconfined" else kind
+
+    def _kind(self, profile: Object | None) -> str:
+        return str((profile or {}).get("type") or self._unsaid)
 
     def _read(self, name: str) -> bytes:
         """A file of the node; neither ".." nor a link leads out of the directory."""

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from tests.support.cluster import Cluster, ContainerCgroups, run_podium, running_cluster
+from tests.support.images import busybox_image_tar
 from tests.support.namespaced import Namespaced, a_script, a_sleeper, a_web_deployment
 
 
@@ -64,6 +65,34 @@ def test_limits_are_in_the_cgroup_and_the_log_can_be_read(here: Namespaced) -> N
     ended = here.get("pod", "speaks")["status"]["containerStatuses"][0]["state"]["terminated"]
     assert (ended["exitCode"], ended["reason"]) == (3, "Error")
     here.kubectl("delete", "pod", "limited", "speaks")
+
+
+def test_an_image_of_the_node_s_store_is_a_container_s_root(
+    here: Namespaced, tmp_path: Path
+) -> None:
+    archive = busybox_image_tar(tmp_path / "busybox.tar", "busybox:1.0")
+    here.cluster.podium("image", "load", str(archive))
+    here.apply(a_script("boxed", "busybox | head -n 1; ls /; sleep 1000", image="busybox:1.0"))
+    here.cluster.until(lambda: "BusyBox" in here.out("logs", "boxed", check=False))
+    assert "BusyBox" in here.sh("boxed", "busybox")
+    here.kubectl("delete", "pod", "boxed", "--grace-period=1")
+
+
+def test_a_seccomp_profile_filters_what_runs(here: Namespaced) -> None:
+    context = {"seccompProfile": {"type": "RuntimeDefault"}}
+    here.apply(a_sleeper("filtered", securityContext=context))
+    here.wait("pod/filtered", "condition=Ready")
+    assert here.sh("filtered", "grep ^Seccomp: /proc/1/status").split() == ["Seccomp:", "2"]
+    here.kubectl("delete", "pod", "filtered")
+
+
+def test_what_containerd_cannot_do_is_said(here: Namespaced) -> None:
+    pod = a_sleeper("mapped")
+    pod["spec"]["hostUsers"] = False
+    here.apply(pod)
+    words = "containerd cannot give a Pod user namespaces"
+    here.cluster.until(lambda: words in here.out("describe", "pod", "mapped"))
+    here.kubectl("delete", "pod", "mapped")
 
 
 def test_containers_live_on_when_kubelet_and_containerd_are_killed(here: Namespaced) -> None:
