@@ -17,22 +17,12 @@ import time
 from urllib.parse import urlsplit
 
 from kubelet.runtime.errors import RuntimeFailure
-from kubelet.streams.link import Gone
-from kubelet.streams.spdy import (
-    FIN,
-    SYN_REPLY,
-    SYN_STREAM,
-    Data,
-    HeaderBlocks,
-    Session,
-    control_frame,
-    data_frame,
-)
+from podium.client.spdy import SYN_REPLY, Data, Gone, Session
 
 CONNECT_TIMEOUT_S = 10.0
 SETTLE_S = 0.05  # from its replies until containerd hands us output, of which it does not tell
 PIECE_BYTES = 32 << 10
-_STREAMS = {"error": 1, "stdin": 3, "stdout": 5, "stderr": 7, "resize": 9}  # a client's are odd
+_ORDER = ("error", "stdin", "stdout", "stderr", "resize")
 _LET_GO = 1
 
 
@@ -43,7 +33,7 @@ class ContainerdAttach:
         self.pid = pid
         self._fds = {name: os.dup(fd) for name, fd in fds.items()}
         self._tty = tty
-        self._blocks = HeaderBlocks()
+        self._streams: dict[str, int] = {}
         self._ended = threading.Event()
         self._exit_code = 0
         try:
@@ -69,28 +59,24 @@ class ContainerdAttach:
             channel.close()
             status = head.split(b"\r", 1)[0].decode(errors="replace")
             raise RuntimeFailure(f"attach: containerd answers {status!r}")
-        names = ["error", *self._fds, *(["resize"] if self._tty else [])]
-        for name in sorted(names, key=lambda each: _STREAMS[each]):
-            channel.sendall(self._open(name))
-        self._early = _until_replied(channel, len(names))
+        self._session = Session(channel.sendall, is_client=True)
+        wanted = {"error", *self._fds, *(("resize",) if self._tty else ())}
+        for name in (each for each in _ORDER if each in wanted):
+            self._streams[name] = self._session.open({"streamtype": name})
+        self._early = _until_replied(channel, len(wanted))
         time.sleep(SETTLE_S)
         channel.settimeout(None)
         return channel
 
-    def _open(self, name: str) -> bytes:
-        about = struct.pack(">IIH", _STREAMS[name], 0, 0)
-        return control_frame(SYN_STREAM, about + self._blocks.pack({"streamtype": name}))
-
     # ---- while it lasts ----
 
     def _serve(self) -> None:
-        session = Session(self._socket.sendall)
-        names = {number: name for name, number in _STREAMS.items()}
+        names = {number: name for name, number in self._streams.items()}
         for name in ("stdout", "stderr"):
             if name in self._fds:
                 os.set_blocking(self._fds[name], False)
         try:
-            self._receive(session, names, self._early)
+            self._receive(names, self._early)
             with selectors.DefaultSelector() as selector:
                 selector.register(self._socket, selectors.EVENT_READ, "socket")
                 if "stdin" in self._fds:
@@ -100,7 +86,7 @@ class ContainerdAttach:
                         if key.data == "stdin":
                             self._feed(selector)
                         else:
-                            self._receive(session, names, self._socket.recv(PIECE_BYTES))
+                            self._receive(names, self._socket.recv(PIECE_BYTES))
         except BlockingIOError:
             self._exit_code = _LET_GO
         except (OSError, Gone, EOFError):
@@ -114,12 +100,12 @@ class ContainerdAttach:
         data = os.read(self._fds["stdin"], PIECE_BYTES)
         if not data:
             selector.unregister(self._fds["stdin"])
-        self._socket.sendall(data_frame(_STREAMS["stdin"], data, 0 if data else FIN))
+        self._session.write(self._streams["stdin"], data, is_last=not data)
 
-    def _receive(self, session: Session, names: dict[int, str], data: bytes) -> None:
+    def _receive(self, names: dict[int, str], data: bytes) -> None:
         if not data:
             raise EOFError
-        for event in session.feed(data):
+        for event in self._session.feed(data):
             name = names.get(event.stream)
             if isinstance(event, Data) and name == "error" and event.is_last:
                 raise EOFError
@@ -143,7 +129,7 @@ class ContainerdAttach:
         if self._tty and not self._ended.is_set():
             size = f'{{"Width": {width}, "Height": {height}}}'.encode()
             with contextlib.suppress(OSError):  # it has ended meanwhile
-                self._socket.sendall(data_frame(_STREAMS["resize"], size))
+                self._session.write(self._streams["resize"], size)
 
     def kill(self) -> None:
         with contextlib.suppress(OSError):  # it has ended already
