@@ -3,6 +3,7 @@ password."""
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Iterator
 from typing import Any
 
@@ -157,3 +158,17 @@ def test_an_image_that_leads_out_of_itself_is_refused_and_says_so(
     ns.wait("pod/evil", f"{waiting}=ImagePullBackOff")
     text = ns.out("describe", "pod", "evil")
     assert "a path that leads out of the image: '../../../etc/cron.d/evil'" in text
+
+
+def test_pods_that_wait_for_a_silent_registry_keep_nobody_and_can_be_deleted(
+    ns: Namespaced,
+) -> None:
+    with socket.create_server(("127.0.0.1", 0), backlog=64) as silent:
+        image = f"127.0.0.1:{silent.getsockname()[1]}/app:1"
+        names = [f"stuck-{number}" for number in range(12)]  # more than the kubelet has workers
+        ns.apply(*(a_sleeper(name, image=image) for name in names))
+        for name in names:
+            ns.wait(f"pod/{name}", "condition=PodReadyToStartContainers")
+        ns.apply(a_sleeper("web"))
+        ns.wait("pod/web", "condition=Ready")
+        ns.kubectl("delete", "pods", *names, "--timeout=60s")

@@ -183,6 +183,8 @@ class Transport:
     ) -> Answer:
         parts = urlsplit(url)
         target = f"{parts.path or '/'}{'?' + parts.query if parts.query else ''}"
+        if parts.scheme == "http" and _proxy(parts.scheme, parts.netloc):
+            target = url  # a proxy is told the whole of it (RFC 9112, section 3.2.2)
         connection.request(method, target, headers=headers)
         place = (parts.scheme, parts.netloc)
         return Answer(
@@ -212,7 +214,7 @@ class Transport:
             )
         else:
             connection = http.client.HTTPConnection(proxy or netloc, timeout=CONNECT_S)
-        if proxy:
+        if proxy and scheme == "https":
             connection.set_tunnel(netloc)
         connection.connect()
         assert connection.sock is not None

@@ -465,6 +465,20 @@ def test_without_a_registry_for_such_names_the_refusal_says_what_to_do(puller: P
         puller.pulls.start("app:1", Keyring()).wait()
 
 
+def test_a_proxy_is_asked_where_the_environment_names_one(
+    puller: Puller, server: ScriptedServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("http_proxy", server.url)
+    hosts = puller.directory / "certs.d" / "far.example"
+    hosts.mkdir(parents=True)
+    (hosts / "hosts.toml").write_text('server = "http://far.example"')
+    assert puller.pull("far.example").layers
+    assert server.requests[0].head.startswith(b"HEAD http://far.example/v2/app/manifests/1 HTTP")
+    monkeypatch.setenv("no_proxy", "far.example")
+    with pytest.raises(RegistryUnavailable):
+        puller.pull("far.example", tag=":2")
+
+
 # ---- once is enough ----
 
 
