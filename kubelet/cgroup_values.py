@@ -1,4 +1,5 @@
-"""From a Pod's requests, limits and annotations to the values of its cgroups. Pure.
+"""From a Pod's requests, limits and annotations to the values of its cgroups. Pure, but for a look
+at the disks' schedulers.
 
 Room kubelet; called by pod_sync.py (the Pod's cgroup), container_config.py and resize.py (a
 container's). `disks` are the (major, minor) numbers of what is written to: disks.py finds them.
@@ -13,6 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from kubelet.configuration import KubeletConfiguration
+from kubelet.disks import heeds_weights
 from kubelet.hardware import Hardware, page_cgroup_name, page_resource
 from kubelet.resources import (
     containers_of,
@@ -153,3 +155,12 @@ def _limits(io: Io, disks: Disks) -> tuple[IoLimit, ...]:
         IoLimit(*disk, io.read_bps, io.write_bps, io.read_iops, io.write_iops)
         for disk in sorted(set(disks))
     )
+
+
+def weight_warnings(disks: Disks) -> list[str]:
+    """A line for each disk on which an I/O weight changes nothing."""
+    return [
+        f"disk {major}:{minor} heeds no I/O weights: its scheduler is not BFQ"
+        for major, minor in sorted(disks)
+        if not heeds_weights((major, minor))
+    ]

@@ -56,3 +56,22 @@ def _below(number: str, mountinfo: str) -> str | None:
                 return next((value for name, _, value in pairs if name == "upperdir"), None)
             return source if source.startswith("/dev/") else None
     return None
+
+
+def heeds_weights(
+    disk: tuple[int, int], *, sys: str = "/sys", costs: str = "/sys/fs/cgroup/io.cost.qos"
+) -> bool:
+    """Whether an I/O weight changes anything there: its scheduler is BFQ, or v2 has iocost on."""
+    number = f"{disk[0]}:{disk[1]}"
+    if "[bfq]" in _text(f"{sys}/dev/block/{number}/queue/scheduler"):
+        return True
+    lines = (line.split() for line in _text(costs).splitlines())
+    return any(words[0] == number and "enable=1" in words for words in lines if words)
+
+
+def _text(path: str) -> str:
+    try:
+        with open(path, encoding="ascii") as file:
+            return file.read()
+    except OSError:
+        return ""

@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
+from kubelet import huge_pages
 from kubelet.claims import ClaimNotReady, claim_name, find_volume, host_path_of
 from kubelet.environment import (
     ConfigMissing,
@@ -113,6 +114,9 @@ class Volumes:
     def _empty_dir(self, path: Path, pod: Object, source: Object) -> None:
         if path.is_dir():
             return
+        medium = source.get("medium") or ""
+        is_huge = medium.startswith(huge_pages.MEDIUM)
+        page_size = huge_pages.mount_options(pod, medium) if is_huge else ""
         making = path.with_name(f".{path.name}")  # complete once it has its name
         making.mkdir(mode=0o777, parents=True, exist_ok=True)
         group = _fs_group(pod)
@@ -120,13 +124,18 @@ class Volumes:
         os.chown(making, -1, -1 if group is None else group)
         making.chmod(mode)
         making.rename(path)
-        if source.get("medium") == "Memory":
+        if medium == "Memory":
             size = source.get("sizeLimit")
             options = (
                 [f"mode={mode | 0o1000:o}"] if group is None else [f"mode={mode:o},gid={group}"]
             )
             options += [f"size={quantity.memory_bytes(size)}"] if size else []
             syscalls.mount("tmpfs", str(path), "tmpfs", _TMPFS_FLAGS, ",".join(options))
+        elif is_huge:
+            owner = f"mode={mode | 0o1000:o}" if group is None else f"mode={mode:o},gid={group}"
+            syscalls.mount(
+                "hugetlbfs", str(path), "hugetlbfs", _TMPFS_FLAGS, f"{page_size},{owner}"
+            )
 
     # ---- files from the API ----
 

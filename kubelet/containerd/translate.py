@@ -155,14 +155,16 @@ def refuse_unsupported(config: SandboxConfig | ContainerConfig) -> None:
 
 
 def container_resources(resources: Resources, oom_score_adj: int = 0) -> Fields:
-    """A LinuxContainerResources: 0 leaves a value as it is. No swap beyond the memory limit."""
+    """A LinuxContainerResources: 0 leaves a value as it is. No swap but what is said."""
     memory = resources.memory_bytes or 0
+    swap = (resources.swap_bytes or 0) if memory else 0
     return {
         "cpu_shares": resources.cpu_shares or 0,
         "cpu_quota": resources.cpu_quota_us or 0,
         "cpu_period": resources.cpu_period_us if resources.cpu_quota_us else 0,
         "memory_limit_in_bytes": memory,
-        "memory_swap_limit_in_bytes": memory,
+        "memory_swap_limit_in_bytes": memory + swap,
+        "cpuset_cpus": resources.cpuset_cpus,
         "oom_score_adj": oom_score_adj,
     }
 

@@ -134,6 +134,11 @@ def speaks_of_io(annotations: Mapping[str, str]) -> bool:
     return any(key.partition("/")[0].endswith(IO) for key in annotations)
 
 
+def asks_for_io_weight(annotations: Mapping[str, str]) -> bool:
+    keys = (key.partition("/") for key in annotations)
+    return any((a, b) == (IO, WEIGHT) or a == f"{WEIGHT}.{IO}" for a, _, b in keys)
+
+
 def asks_for_resources(key: str) -> bool:
     prefix, slash, _ = key.partition("/")
     return bool(slash) and (prefix == IO or prefix in _OF_CONTAINERS)

@@ -57,8 +57,12 @@ class HierarchyV2(Hierarchy):
 
     def apply(self, path: str, resources: Resources) -> None:
         directory = self.directory(path)
-        _apply_cpu(directory, resources)
-        _apply_memory(directory, resources)
+        if "cpu" in self.controllers:
+            _apply_cpu(directory, resources)
+        if "cpuset" in self.controllers and resources.cpuset_cpus:
+            write(f"{directory}/cpuset.cpus", resources.cpuset_cpus)
+        if "memory" in self.controllers:
+            _apply_memory(directory, resources)
         if resources.pids and "pids" in self.controllers:
             write(f"{directory}/pids.max", str(resources.pids))
         if "io" in self.controllers:
@@ -82,8 +86,6 @@ def _apply_cpu(directory: str, resources: Resources) -> None:
     if resources.cpu_quota_us:
         quota = "max" if resources.cpu_quota_us < 0 else resources.cpu_quota_us
         write(f"{directory}/cpu.max", f"{quota} {resources.cpu_period_us}")
-    if resources.cpuset_cpus:
-        write(f"{directory}/cpuset.cpus", resources.cpuset_cpus)
 
 
 def _apply_memory(directory: str, resources: Resources) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from kubelet.disks import disk_below
+from kubelet.disks import disk_below, heeds_weights
 from kubelet.hardware import Hardware, page_cgroup_name, page_resource, read_hardware
 
 
@@ -75,3 +75,21 @@ def test_the_disk_of_a_real_directory_can_be_throttled_or_there_is_none(tmp_path
     disk = disk_below(str(tmp_path))
     if disk is not None:
         assert not os.path.exists(f"/sys/dev/block/{disk[0]}:{disk[1]}/partition")
+
+
+@pytest.mark.parametrize(
+    ("scheduler", "costs", "heeds"),
+    [
+        ("none mq-deadline [bfq]", "", True),
+        ("none [mq-deadline] bfq", "", False),
+        ("[none]", "8:0 enable=1 ctrl=auto", True),
+        ("[none]", "8:16 enable=1 ctrl=auto", False),
+    ],
+)
+def test_weights_are_heeded_by_bfq_and_by_iocost(
+    tmp_path: Path, scheduler: str, costs: str, heeds: bool
+) -> None:
+    put(tmp_path / "sys/dev/block/8:0/queue/scheduler", f"{scheduler}\n")
+    put(tmp_path / "costs", f"{costs}\n")
+    found = heeds_weights((8, 0), sys=str(tmp_path / "sys"), costs=str(tmp_path / "costs"))
+    assert found is heeds

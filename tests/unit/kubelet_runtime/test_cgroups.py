@@ -193,6 +193,14 @@ def test_v2_keeps_memory_back_from_reclaim_and_swaps_as_much_as_it_may(tmp_path:
     assert written(tmp_path) == {"memory.low": "600", "memory.swap.max": "50"}
 
 
+def test_a_v2_tree_writes_only_what_its_controllers_know(tmp_path: Path) -> None:
+    wanted = Resources(cpu_shares=9, memory_bytes=9, pids=9, cpuset_cpus="0")
+    HierarchyV2(str(tmp_path), frozenset({"hugetlb"})).apply("", wanted)
+    assert written(tmp_path) == {}
+    HierarchyV2(str(tmp_path), frozenset({"cpuset"})).apply("", wanted)
+    assert written(tmp_path) == {"cpuset.cpus": "0"}
+
+
 def test_v2_hands_controllers_down_to_the_leaf_but_not_in_it(tmp_path: Path) -> None:
     tree = HierarchyV2(str(tmp_path), frozenset({"cpu", "memory", "pids"}))
     tree.create("podium-x/kubepods/pod1/abc", is_leaf=True)
