@@ -18,6 +18,7 @@ Body = dict[str, Any]
 # What a subresource speaks: (group, version, kind, verbs).
 _SUBRESOURCES: dict[str, tuple[str, str, str, list[str]]] = {
     "status": ("", "", "", ["get", "patch", "update"]),
+    "resize": ("", "", "", ["get", "patch", "update"]),
     "scale": ("autoscaling", "v1", "Scale", ["get", "patch", "update"]),
     "binding": ("", "v1", "Binding", ["create"]),
     "eviction": ("policy", "v1", "Eviction", ["create"]),

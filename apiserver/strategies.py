@@ -68,6 +68,7 @@ def has_status(resource: Resource) -> bool:
 def prepare_create(resource: Resource, obj: Object) -> None:
     """Identity, time, and a status that no writer gives. After defaulting."""
     metadata = obj["metadata"]
+    _drop_what_is_off(resource, obj)
     for name in _SERVERS_OWN:
         metadata.pop(name, None)
     if not metadata.get("name") and metadata.get("generateName"):
@@ -87,6 +88,15 @@ def prepare_create(resource: Resource, obj: Object) -> None:
             obj["status"] = {"phase": "Active"}
         case "persistentvolumes" | "persistentvolumeclaims":
             obj["status"] = {"phase": "Pending"}
+
+
+def _drop_what_is_off(resource: Resource, obj: Object) -> None:
+    """Resources of a whole Pod are alpha in v1.32, and off: not refused, but not kept either."""
+    spec = obj.get("spec") or {}
+    if resource.key == "pods":
+        spec.pop("resources", None)
+    elif isinstance(spec.get("template"), dict):
+        (spec["template"].get("spec") or {}).pop("resources", None)
 
 
 def _prepare_namespace(namespace: Object) -> None:
@@ -129,6 +139,7 @@ def _amount(quantity: Any) -> Any:
 
 def prepare_update(resource: Resource, new: Object, old: Object, subresource: str | None) -> None:
     """Put back what this writer may not change. After defaulting."""
+    _drop_what_is_off(resource, new)
     if subresource == "status":
         _keep_all_but_status(resource, new, old)
     elif subresource == "ephemeralcontainers":
@@ -145,11 +156,32 @@ def prepare_update(resource: Resource, new: Object, old: Object, subresource: st
             if not new["spec"]["finalizers"]:
                 del new["spec"]["finalizers"]
         _prepare_namespace(new)
+    if subresource == "resize":
+        _keep_all_but_resources(new, old)
     _keep_servers_own(new["metadata"], old["metadata"])
     if subresource == "status" or resource.key not in _COUNTS_GENERATIONS:
         return
     if _is_new_generation(resource, new, old):
         new["metadata"]["generation"] = old["metadata"].get("generation", 0) + 1
+
+
+def _keep_all_but_resources(new: Object, old: Object) -> None:
+    """A resize changes its containers' resources and how they are to be changed, whatever else was
+    sent. A Pod whose cpu or memory becomes another is Proposed for it."""
+    kept = copy.deepcopy(old)
+    wanted = {c.get("name"): c for c in (new.get("spec") or {}).get("containers") or ()}
+    is_changed = False
+    for container in kept["spec"]["containers"]:
+        if container["name"] in wanted:
+            before = container.get("resources") or {}
+            for name in ("resources", "resizePolicy"):
+                container.pop(name, None)
+                if name in wanted[container["name"]]:
+                    container[name] = wanted[container["name"]][name]
+            is_changed |= before != (container.get("resources") or {})
+    if is_changed:
+        kept["status"] = {**(old.get("status") or {}), "resize": "Proposed"}
+    new["spec"], new["status"] = kept["spec"], kept.get("status") or {}
 
 
 def _keep_finalizers(new: Object, old: Object, subresource: str | None) -> None:

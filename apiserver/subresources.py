@@ -1,6 +1,7 @@
 """What stands behind an object's name: scale, binding, eviction, finalize. Room apiserver.
 
-Called by routes.py. `status` needs nothing here: it is an update of one half (strategies.py).
+Called by routes.py. `status` and `resize` need nothing here: they are updates of one part
+(strategies.py).
 `log`, `exec`, `attach` and `proxy` are in kubelet_proxy.py.
 """
 
@@ -42,6 +43,9 @@ class Subresources:
             ("status", "get"): verbs.get,
             ("status", "update"): verbs.update,
             ("status", "patch"): verbs.patch,
+            ("resize", "get"): verbs.get,
+            ("resize", "update"): verbs.update,
+            ("resize", "patch"): verbs.patch,
             ("scale", "get"): self._get_scale,
             ("scale", "update"): self._put_scale,
             ("scale", "patch"): self._patch_scale,

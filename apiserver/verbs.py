@@ -23,6 +23,7 @@ from apiserver.storage import Compacted, Record, Store
 from apiserver.validation import (
     validate_create,
     validate_ephemeral_update,
+    validate_resize_update,
     validate_status_update,
     validate_update,
 )
@@ -62,6 +63,7 @@ def reply_object(code: int, obj: Object) -> Reply:
 _VALIDATE = {
     "status": validate_status_update,
     "ephemeralcontainers": validate_ephemeral_update,
+    "resize": validate_resize_update,
 }
 
 

@@ -11,7 +11,7 @@ import threading
 from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from kubelet.hardware import HUGE_PAGES
 from kubelet.network import HostPort
@@ -82,6 +82,25 @@ class Admission:
         with self._lock:
             if pod["metadata"]["uid"] not in self._requests:
                 self._count(pod, _requests(pod))
+
+    def resize(self, pod: Object, node: Object) -> Literal["", "Deferred", "Infeasible"]:
+        """Count a Pod that runs with what it now requests, or say why it cannot have that: not with
+        those that are here, or never on this node."""
+        allocatable = (node.get("status") or {}).get("allocatable") or {}
+        wanted, uid = _requests(pod), pod["metadata"]["uid"]
+        resizable = {name: wanted[name] for name in ("cpu", "memory") if name in allocatable}
+        if any(value > amount(name, allocatable[name]) for name, value in resizable.items()):
+            return "Infeasible"
+        with self._lock:
+            mine = self._requests.get(uid, {})
+            for name, value in resizable.items():
+                others = self._used[name] - mine.get(name, 0)
+                if value > mine.get(name, 0) and others + value > amount(name, allocatable[name]):
+                    return "Deferred"
+            for name, value in mine.items():
+                self._used[name] -= value
+            self._count(pod, wanted)
+        return ""
 
     def release(self, uid: str) -> None:
         """It has ended. Safe to repeat."""

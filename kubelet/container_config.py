@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from kubelet import security
-from kubelet.cgroup_values import CgroupValues
+from kubelet.cgroup_values import CgroupValues, weight_warnings
 from kubelet.devices import devices_of
 from kubelet.disks import disk_below
 from kubelet.environment import ConfigMissing, Surroundings, environment, expand
@@ -28,7 +28,7 @@ from kubelet.seccomp import SeccompProfiles
 from kubelet.user_label import USER_LABEL, user_label
 from kubelet.user_lookup import User, resolve_user
 from kubelet.volumes import Volumes
-from podium.api.resource_annotations import speaks_of_io
+from podium.api.resource_annotations import asks_for_io_weight, speaks_of_io
 
 Object = dict[str, Any]
 
@@ -116,6 +116,10 @@ class ContainerConfigs:
             },
         )
 
+    @property
+    def values(self) -> CgroupValues:
+        return self._values
+
     def problems(self, pod: Object) -> Iterable[str]:
         """Why this machine cannot do what the Pod's annotations ask for."""
         return self._values.cpuset_problems(pod)
@@ -123,6 +127,12 @@ class ContainerConfigs:
     def pod_resources(self, pod: Object, paths: Iterable[str]) -> Resources:
         """Of the whole Pod, once its volumes lie at `paths`."""
         return self._values.of_pod(pod, self._disks(pod, paths))
+
+    def io_warnings(self, pod: Object, paths: Iterable[str]) -> list[str]:
+        """What is asked of the disks and has no effect on them."""
+        if not asks_for_io_weight(pod["metadata"].get("annotations") or {}):
+            return []
+        return weight_warnings(self._disks(pod, paths))
 
     def _disks(self, pod: Object, paths: Iterable[str]) -> set[tuple[int, int]]:
         """Below its root and its volumes; not looked for unless something is said of them."""

@@ -9,7 +9,7 @@ Source: kubelet `computePodActions`, `computeInitContainerActions` in `pkg/kubel
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal
@@ -131,12 +131,14 @@ def make_plan(
     backoffs: Mapping[str, Backoff],
     now: float,
     verdicts: Mapping[str, Verdict] | None = None,
+    restarting: Collection[str] = (),
 ) -> Plan:
     """`status` is the newest that was written, `containers` what the runtime has, `verdicts` what
-    probes say by container id."""
+    probes say by container id, `restarting` the ids of those that are to run again whatever the
+    restartPolicy says."""
     return _Planner(
         pod, status, containers, has_sandbox=has_sandbox, backoffs=backoffs, now=now,
-        verdicts=verdicts or {},
+        verdicts=verdicts or {}, restarting=restarting,
     ).plan()  # fmt: skip
 
 
@@ -144,12 +146,13 @@ class _Planner:
     def __init__(
         self, pod: Object, status: Object, containers: Sequence[ContainerStatus],
         *, has_sandbox: bool, backoffs: Mapping[str, Backoff], now: float,
-        verdicts: Mapping[str, Verdict],
+        verdicts: Mapping[str, Verdict], restarting: Collection[str],
     ) -> None:  # fmt: skip
         self._pod, self._spec = pod, pod["spec"]
         self._policy = self._spec.get("restartPolicy") or "Always"
         self._containers, self._has_sandbox = containers, has_sandbox
         self._backoffs, self._now, self._verdicts = backoffs, now, verdicts
+        self._restarting = restarting
         written = container_statuses(status)
         self._traces = {
             container["name"]: trace(container["name"], containers, written)
@@ -194,7 +197,7 @@ class _Planner:
             return True
         if found.state == "running":
             return not self._has_sandbox
-        return restarts(self._policy, found.exit_code)
+        return restarts(self._policy, found.exit_code) or found.id in self._restarting
 
     def _kill_if_failed(self, container: Object, title: str) -> None:
         found = self._traces[container["name"]]

@@ -15,8 +15,9 @@ from typing import Any
 from kubelet.environment import host_ip
 from kubelet.pod_plan import KILLED, KINDS, container_statuses, is_sidecar, newest, restarts
 from kubelet.probes.plan import Verdict
+from kubelet.resize import shown_resources
 from kubelet.resources import qos_class
-from kubelet.runtime.protocol import ContainerStatus
+from kubelet.runtime.protocol import ContainerStatus, Resources
 from kubelet.user_label import shown_user
 from podium.api import meta
 
@@ -40,8 +41,8 @@ class Observed:
     `waiting` is (reason, message) of what keeps a container from starting, `image_ids` what it was
     started from, both by container name; `messages` is what ended containers left in their
     termination message file and `verdicts` what probes say, by container id; `starting` are the ids
-    of those whose postStart hook is not done. `is_ended`: it is deleted, or over, and nothing will
-    start again.
+    of those whose postStart hook is not done. `actual` is what the kernel has, by container id, and
+    `resize` how far a resize is. `is_ended`: it is deleted, or over, and nothing will start again.
     """
 
     containers: Sequence[ContainerStatus] = ()
@@ -52,6 +53,8 @@ class Observed:
     messages: Mapping[str, str] = field(default_factory=dict)
     verdicts: Mapping[str, Verdict] = field(default_factory=dict)
     starting: Collection[str] = ()
+    actual: Mapping[str, Resources] = field(default_factory=dict)
+    resize: str = ""
     is_ended: bool = False
 
 
@@ -79,6 +82,8 @@ def compute(pod: Object, old: Object, observed: Observed, node: Object, now: str
     for name in ("reason", "message"):
         if is_terminal(old) and old.get(name):
             status[name] = old[name]
+    if observed.resize or old.get("resize"):
+        status["resize"] = observed.resize or None
     pod_ip = observed.pod_ip or old.get("podIP")
     if pod_ip:
         status |= {"podIP": pod_ip, "podIPs": [{"ip": pod_ip}]}
@@ -181,6 +186,10 @@ def _container(subject: _Subject) -> Object:
         _fill_from_memory(subject, status)
     else:
         _fill_from_runtime(subject, status, current)
+    if requests := (container.get("resources") or {}).get("requests"):
+        status["allocatedResources"] = requests
+    actual = subject.observed.actual.get(current.id) if current else None
+    status["resources"] = shown_resources(container, actual)
     if subject.is_init:
         status["ready"] = _exit_code(status) == 0
     if subject.kind == "ephemeralContainers":  # nobody asks whether they are ready

@@ -47,6 +47,7 @@ from kubelet.pod_status import Observed
 from kubelet.post_start import PostStarts
 from kubelet.probes import Answered, Prober, Verdict
 from kubelet.qos_cgroups import QosCgroups
+from kubelet.resize import Resizer, agreement, allocated
 from kubelet.resources import cgroup_parent
 from kubelet.runtime.errors import RuntimeFailure
 from kubelet.runtime.protocol import (
@@ -82,6 +83,8 @@ class Memory:
     backoffs: dict[str, Backoff] = field(default_factory=dict)
     image_ids: dict[str, str] = field(default_factory=dict)
     told: set[str] = field(default_factory=set)  # what events have said already
+    agreed: dict[str, Object] = field(default_factory=dict)  # resources, by container (resize.py)
+    restarting: set[str] = field(default_factory=set)  # ids of containers ended for a resize
     shim_pid: int = 0  # of the sandbox that has `ip`
     ip: str = ""
     bandwidth: Bandwidth | None = None  # as it was put last; None: not known
@@ -91,13 +94,15 @@ class Memory:
 class Look:
     """One Pod while it is looked at. `waiting` is (reason, message) by container name."""
 
-    pod: Object
+    pod: Object  # with the resources that this node has agreed to
     status: Object  # the newest that was written
     memory: Memory
     sandbox: SandboxStatus | None = None
     around: Surroundings | None = None
     paths: dict[str, str] = field(default_factory=dict)
     waiting: dict[str, tuple[str, str]] = field(default_factory=dict)
+    resize: str = ""  # status.resize
+    wanted: Object = field(default_factory=dict)  # the Pod as the API has it
 
     @property
     def uid(self) -> str:
@@ -136,6 +141,9 @@ class PodSync:
             client=client, runtime=runtime, network=network, volumes=volumes, configs=configs,
             stops=self._stops, statics=pods.statics,
         )  # fmt: skip
+        self._resizer = Resizer(runtime, configs.values)
+        self._deferred: set[str] = set()  # uids of Pods that wait for room to be resized
+        self._requeue = requeue
         self._memory: dict[str, Memory] = {}
 
     def close(self) -> None:
@@ -151,8 +159,9 @@ class PodSync:
         for pod in pods:
             status = pod.get("status") or {}
             if status.get("startTime") and not pod_status.is_terminal(status):
-                self._admission.count(pod)
-                self._qos.admitted(pod)
+                running = allocated(pod, status, {})
+                self._admission.count(running)
+                self._qos.admitted(running)
 
     def reconcile(self, uid: str) -> float | None:
         """One look; seconds until the next if nothing else wakes us. Raises Unreachable, when all
@@ -164,7 +173,10 @@ class PodSync:
             self._forget(uid)
             return None
         self._writer.retry(pod)
-        again_s = self._look_at(Look(pod, self._writer.newest(pod), self._memory_of(uid)))
+        status, memory = self._writer.newest(pod), self._memory_of(uid)
+        again_s = self._look_at(
+            Look(allocated(pod, status, memory.agreed), status, memory, wanted=pod)
+        )
         self._writer.raise_failure(uid)
         return min((s for s in (again_s, self._mirrors.wait_s(uid)) if s is not None), default=None)
 
@@ -189,6 +201,8 @@ class PodSync:
         if left_s <= 0:
             self._exceed_deadline(look)
             return None
+        if look.wanted is not look.pod:
+            self._agree(look)
         again_s = self._advance(look)
         times = [s for s in (again_s, left_s) if s is not None and s != _FOREVER]
         return min(times, default=None)
@@ -223,6 +237,38 @@ class PodSync:
         self._write_observed(look)
         return False
 
+    def _agree(self, look: Look) -> None:
+        """The Pod is to be resized: let it be, if there is room."""
+        wanted = look.wanted
+        look.resize = self._admission.resize(wanted, self._node())
+        if look.resize == "Deferred":
+            self._deferred.add(look.uid)
+        elif look.resize == "":
+            look.pod, look.resize = wanted, "InProgress"
+            look.memory.agreed = agreement(wanted)
+            self._qos.admitted(wanted)
+            look.sandbox = self._sandbox(look.uid)
+            self._write_observed(look)  # a life after this one must know what was agreed
+
+    def _resize(self, look: Look) -> float | None:
+        """Bring the kernel to what was agreed; seconds until another try."""
+        containers = self._runtime.list_containers(look.uid)
+        progress = self._resizer.advance(look.pod, containers)
+        self._stops.begin([self._ending_of(look, kill) for kill in progress.kills])
+        look.memory.restarting &= {container.id for container in containers}
+        look.memory.restarting |= {kill.id for kill in progress.kills}
+        if progress.problem:
+            self._tell_once(look, "FailedSync", f"error syncing pod: {progress.problem}")
+        if look.resize in ("", "InProgress"):
+            look.resize = "InProgress" if progress.kills or progress.problem else ""
+        return RETRY_S if progress.problem else None
+
+    def _has_room(self, uid: str) -> None:
+        """A Pod has gone: those that wait may be resized now."""
+        self._deferred.discard(uid)
+        while self._deferred:
+            self._requeue(self._deferred.pop())
+
     def _tell_once(self, look: Look, reason: str, message: str) -> None:
         if message not in look.memory.told:
             look.memory.told.add(message)
@@ -240,6 +286,7 @@ class PodSync:
             backoffs=look.memory.backoffs,
             now=time.time(),
             verdicts=self._verdicts(look),
+            restarting=look.memory.restarting,
         )
         if plan.is_over:
             if not self._stop_all(look, float(grace_s(look.pod))):
@@ -254,6 +301,8 @@ class PodSync:
         if again_s is None:
             waits = [plan.again_s, *self._start_all(look, plan.starts)]
             again_s = min((s for s in waits if s is not None), default=None)
+        if (resized_s := self._resize(look)) is not None:
+            again_s = resized_s if again_s is None else min(again_s, resized_s)
         self._write_observed(look)
         return again_s
 
@@ -297,6 +346,8 @@ class PodSync:
         try:
             resources = self._configs.pod_resources(look.pod, look.paths.values())
             self._runtime.update_sandbox_resources(look.uid, resources)
+            for warning in self._configs.io_warnings(look.pod, look.paths.values()):
+                self._tell_once(look, "NotSupported", warning)
         except (RuntimeFailure, OSError) as failure:
             message = f"Failed to limit I/O: {failure}"
             self._recorder.event(look.pod, "Warning", "FailedCreatePodSandBox", message)
@@ -485,6 +536,8 @@ class PodSync:
             messages=last_words(look.pod, containers, self._volumes.pod_dir(look.uid)),
             verdicts=self._verdicts(look),
             starting=self._post_starts.under_way(look.uid),
+            actual=self._resizer.actual(look.pod, containers),
+            resize=look.resize,
             is_ended=is_ended,
         )
 
@@ -538,6 +591,7 @@ class PodSync:
         """A Pod that is over keeps its logs and its place in the API, and nothing else."""
         self._admission.release(look.uid)
         self._qos.released(look.uid)
+        self._has_room(look.uid)
         self._objects.forget(look.uid)
         self._prober.forget(look.uid)
         if self._end.has_left(look.uid) and self._end.stop(
@@ -556,6 +610,8 @@ class PodSync:
         self._end.remove_logs(uid)
         self._admission.release(uid)
         self._qos.released(uid)
+        self._resizer.forget(uid)
+        self._has_room(uid)
         self._objects.forget(uid)
         self._puller.forget(uid)
         self._writer.forget(uid)

@@ -13,6 +13,7 @@ from apiserver.validation import cluster, configuration, pods, storage, workload
 from apiserver.validation.cluster import validate_binding
 from apiserver.validation.ephemeral_containers import ephemeral_containers_update
 from apiserver.validation.metadata import validate_metadata, validate_metadata_update
+from apiserver.validation.resize import validate_resize
 from apiserver.validation.workloads import validate_scale
 from podium.api.scheme import Resource
 from podium.api.status import Cause
@@ -21,6 +22,7 @@ __all__ = [
     "validate_binding",
     "validate_create",
     "validate_ephemeral_update",
+    "validate_resize_update",
     "validate_scale",
     "validate_status_update",
     "validate_update",
@@ -86,3 +88,8 @@ def validate_ephemeral_update(resource: Resource, new: Object, old: Object) -> l
 def validate_status_update(resource: Resource, new: Object, old: Object) -> list[Cause]:
     """For the `status` subresource, whose writers change nothing but the status."""
     return validate_metadata_update(resource, new, old)
+
+
+def validate_resize_update(resource: Resource, new: Object, old: Object) -> list[Cause]:
+    """For the `resize` subresource of Pods, whose writers change nothing but resources."""
+    return validate_metadata_update(resource, new, old) + validate_resize(new, old)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from apiserver.validation import metadata
+from apiserver.validation import metadata, resize
 from apiserver.validation.causes import (
     each_invalid,
     forbidden,
@@ -83,6 +83,7 @@ def pod_spec(spec: Object, path: str) -> list[Cause]:
     causes += _containers(spec, path, {v.get("name", "") for v in volumes})
     causes += _policies(spec, path)
     causes += metadata.label_map(spec.get("nodeSelector"), f"{path}.nodeSelector")
+    causes += resize.policies(spec, path)
     causes += pod_security(spec, path)
     causes += host_namespaces(spec, path)
     for name, rule in (

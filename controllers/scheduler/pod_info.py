@@ -63,11 +63,11 @@ class PodInfo:
     def of(cls, pod: Object) -> PodInfo:
         """Raises ValueError for a quantity that cannot be read (the API server refuses those)."""
         spec = pod["spec"]
-        requests = pod_requests(spec)
+        requests = pod_requests(with_resizes(pod))
         affinity = (spec.get("affinity") or {}).get("nodeAffinity") or {}
         required = affinity.get("requiredDuringSchedulingIgnoredDuringExecution")
         preferred = affinity.get("preferredDuringSchedulingIgnoredDuringExecution") or ()
-        cpu, memory = scored_requests(spec)
+        cpu, memory = scored_requests(with_resizes(pod))
         return cls(
             key=key_of(pod),
             uid=pod["metadata"]["uid"],
@@ -122,6 +122,35 @@ def pod_requests(spec: Object, defaults: Resources | None = None) -> Resources:
     for container in spec.get("containers") or ():
         running = plus(running, _container_requests(container, defaults))
     return plus(_at_least(running, at_start), amounts(spec.get("overhead")))
+
+
+def with_resizes(pod: Object) -> Object:
+    """The spec of a Pod with the requests that it may have to be given while it is resized: the
+    most of what is wanted, agreed to and there; what can never be given is not counted (KEP-1287).
+    """
+    spec, status = pod["spec"], pod.get("status") or {}
+    shown = {found["name"]: found for found in status.get("containerStatuses") or ()}
+    if not any(found.get("resources") for found in shown.values()):
+        return spec
+    is_infeasible = status.get("resize") == "Infeasible"
+    containers = [
+        _with_most(container, shown.get(container["name"]) or {}, is_infeasible)
+        for container in spec["containers"]
+    ]
+    return {**spec, "containers": containers}
+
+
+def _with_most(container: Object, shown: Object, is_infeasible: bool) -> Object:
+    wanted = (container.get("resources") or {}).get("requests") or {}
+    there = (shown.get("resources") or {}).get("requests") or {}
+    agreed = shown.get("allocatedResources") or {}
+    given = [agreed, there] if is_infeasible and (agreed or there) else [wanted, agreed, there]
+    names = {name for one in given for name in one}
+    most = {
+        name: max((one[name] for one in given if name in one), key=lambda v: amount(name, v))
+        for name in names
+    }
+    return {**container, "resources": {"requests": most}}
 
 
 def scored_requests(spec: Object) -> tuple[int, int]:

@@ -28,7 +28,7 @@ from controllers.scheduler.binding import (
 from controllers.scheduler.cluster import Cluster
 from controllers.scheduler.filters import Rejection, first_rejection
 from controllers.scheduler.node_info import NodeInfo
-from controllers.scheduler.pod_info import PodInfo
+from controllers.scheduler.pod_info import PodInfo, pod_requests, with_resizes
 from controllers.scheduler.queue import SchedulingQueue
 from controllers.scheduler.volumes import VolumeView
 from podium.api.meta import key_of
@@ -245,6 +245,8 @@ class Scheduler:
         elif new["spec"].get("nodeName"):
             if not old["spec"].get("nodeName") or _is_ending(old) != _is_ending(new):
                 self._pod_placed(new)
+            elif _is_resized(old, new):
+                self._pod_resized(new)
         elif not self._is_ours(new):
             self._pod_deleted(new)
         elif _what_counts(old) != _what_counts(new):
@@ -263,6 +265,13 @@ class Scheduler:
             self._queue.remove(key)
             self._cluster.place(PodInfo.of(pod), pod["spec"]["nodeName"])
         self._writer.drop(key)
+
+    def _pod_resized(self, pod: Object) -> None:
+        """It takes more of its node, or leaves more for others."""
+        self._pod_placed(pod)
+        with self._lock:
+            self._freed.add(pod["spec"]["nodeName"])
+        self._loop.add(_EVERYTHING)
 
     def _pod_deleted(self, pod: Object) -> None:
         """It takes nothing any more: gone, ended, or no longer ours to place. Safe to repeat."""
@@ -333,6 +342,23 @@ def _has_ended(pod: Object) -> bool:
 
 def _is_ending(pod: Object) -> bool:
     return bool(pod["metadata"].get("deletionTimestamp"))
+
+
+def _is_resized(old: Object, new: Object) -> bool:
+    """Whether it takes another part of its node."""
+    if _resources_of(old) == _resources_of(new):
+        return False
+    return pod_requests(with_resizes(old)) != pod_requests(with_resizes(new))
+
+
+def _resources_of(pod: Object) -> object:
+    status = pod.get("status") or {}
+    shown = status.get("containerStatuses") or ()
+    return (
+        [container.get("resources") for container in pod["spec"]["containers"]],
+        [(found.get("resources"), found.get("allocatedResources")) for found in shown],
+        status.get("resize"),
+    )
 
 
 def _what_counts(pod: Object) -> tuple[Any, ...]:

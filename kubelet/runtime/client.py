@@ -363,6 +363,20 @@ class PodiumRuntime:
         except OSError as error:
             raise RuntimeFailure(f"sandbox {sandbox_id}: {error}") from None
 
+    def container_resources(self, container_id: str) -> Resources:
+        path = self._cgroup(self._running(container_id))
+        try:
+            return self.cgroups.limits(path)
+        except OSError as error:  # it ended while we looked
+            raise ContainerNotRunning(f"container {container_id[:12]}: {error}") from None
+
+    def sandbox_resources(self, sandbox_id: str) -> Resources:
+        self._shim(sandbox_id)
+        try:
+            return self.cgroups.limits(self._cgroup_parents[sandbox_id])
+        except OSError as error:  # it was removed while we looked
+            raise SandboxNotFound(f"sandbox {sandbox_id}: {error}") from None
+
     def container_stats(self, container_id: str) -> ContainerStats:
         path = self._cgroup(self._running(container_id))
         try:

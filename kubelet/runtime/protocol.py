@@ -342,6 +342,13 @@ class Runtime(Protocol):
     def update_sandbox_resources(self, sandbox_id: str, resources: Resources) -> None:
         """What all containers of a ready sandbox may use together."""
 
+    def container_resources(self, container_id: str) -> Resources:
+        """cpu_shares and the limits of cpu and memory of a running container, as the kernel has
+        them; cgroup v2 keeps shares only roughly."""
+
+    def sandbox_resources(self, sandbox_id: str) -> Resources:
+        """The same of a ready sandbox."""
+
     def container_stats(self, container_id: str) -> ContainerStats:
         """Of a running container, read from the kernel (well below a millisecond)."""
 

@@ -61,7 +61,7 @@ RESOURCES: tuple[Resource, ...] = (
              ("status", "finalize"), tuple(v for v in ALL_VERBS if v != "deletecollection")),
     Resource("", "v1", "Node", "nodes", "node", ("no",), False, (), ("status", "proxy")),
     Resource("", "v1", "Pod", "pods", "pod", ("po",), True, ("all",),
-             ("status", "binding", "log", "exec", "attach", "portforward", "eviction",
+             ("status", "resize", "binding", "log", "exec", "attach", "portforward", "eviction",
               "ephemeralcontainers")),
     Resource("", "v1", "ConfigMap", "configmaps", "configmap", ("cm",)),
     Resource("", "v1", "Secret", "secrets", "secret"),

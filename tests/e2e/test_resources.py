@@ -172,6 +172,8 @@ def test_the_root_of_a_container_has_the_limits_as_well(ns: Namespaced) -> None:
     limits = found.read("blkio.throttle.write_bps_device", "io.max")
     assert str(5 * MI) in limits
     if _has_io_weight():
+        if not any(map(_is_bfq, Path("/sys/block").glob("*/queue/scheduler"))):
+            wait_for_event(ns, "web", "heeds no I/O weights")
         assert "50" in found.read("blkio.bfq.weight", "io.weight")
 
 
@@ -179,6 +181,10 @@ def _has_io_weight() -> bool:
     return any(Path("/sys/fs/cgroup").glob("blkio/*/blkio.bfq.weight")) or any(
         Path("/sys/fs/cgroup").glob("*/io.weight")
     )
+
+
+def _is_bfq(scheduler: Path) -> bool:
+    return "[bfq]" in scheduler.read_text()
 
 
 # Devices
@@ -203,3 +209,10 @@ def test_an_annotation_that_makes_no_sense_is_refused_by_the_api(ns: Namespaced)
     pod = annotated(a_sleeper(), **{"io.podium.dev/read-bps": "fast"})
     with pytest.raises(AssertionError, match="must be a quantity such as 10Mi"):
         ns.apply(pod)
+
+
+def test_resources_of_a_whole_pod_are_dropped_as_long_as_they_are_alpha(ns: Namespaced) -> None:
+    pod = a_sleeper()
+    pod["spec"]["resources"] = {"limits": {"cpu": "1"}}
+    ns.apply(pod)
+    assert "resources" not in ns.get("pod", "web")["spec"]

@@ -272,6 +272,13 @@ class FakeRuntime:
     def update_resources(self, container_id: str, resources: Resources) -> None:
         self._running(container_id).resources = resources
 
+    def container_resources(self, container_id: str) -> Resources:
+        return self._running(container_id).resources
+
+    def sandbox_resources(self, sandbox_id: str) -> Resources:
+        self._ready(sandbox_id)
+        return Resources()
+
     def update_sandbox_resources(self, sandbox_id: str, resources: Resources) -> None:
         self._ready(sandbox_id)
         self.calls.append(("update_sandbox_resources", sandbox_id))

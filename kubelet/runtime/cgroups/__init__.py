@@ -169,6 +169,12 @@ class Cgroups:
         there = [tree for tree in self.hierarchies if os.path.exists(tree.directory(below))]
         return accounts.stats(there, below)
 
+    def limits(self, path: str) -> Resources:
+        """What can be resized, read back from the kernel."""
+        from kubelet.runtime.cgroups import accounts
+
+        return accounts.limits(self.hierarchies, self._full(path))
+
     def oom_kills(self, path: str) -> int:
         with contextlib.suppress(FileNotFoundError):
             return self._memory.oom_kills(f"{self.root}/{path}")

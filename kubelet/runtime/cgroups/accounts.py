@@ -13,7 +13,7 @@ from typing import Any
 
 from kubelet.runtime.cgroups.hierarchy import Hierarchy, read, read_table
 from kubelet.runtime.cgroups.v1 import HierarchyV1
-from kubelet.runtime.protocol import ContainerStats, DeviceIo, Pressure
+from kubelet.runtime.protocol import ContainerStats, DeviceIo, Pressure, Resources
 
 Fields = dict[str, Any]
 
@@ -28,6 +28,15 @@ def stats(trees: Iterable[Hierarchy], path: str) -> ContainerStats:
         reader = _v1 if isinstance(tree, HierarchyV1) else _v2
         found |= reader(tree.controllers, tree.directory(path))
     return ContainerStats(**found)
+
+
+def limits(trees: Iterable[Hierarchy], path: str) -> Resources:
+    """What can be resized, as the kernel has it: cpu_shares and the limits of cpu and memory."""
+    found: Fields = {}
+    for tree in trees:
+        reader = _limits_v1 if isinstance(tree, HierarchyV1) else _limits_v2
+        found |= reader(tree.controllers, tree.directory(path))
+    return Resources(**found)
 
 
 # ---- v1 -----------------------------------------------------------------------------------------
@@ -75,6 +84,17 @@ def _memory_v1(directory: str) -> Fields:
     if limit is not None and os.path.exists(with_swap):
         both = _below_none(int(read(with_swap)))
         found["swap_limit_bytes"] = None if both is None else both - limit
+    return found
+
+
+def _limits_v1(controllers: frozenset[str], directory: str) -> Fields:
+    found: Fields = {}
+    if "cpu" in controllers:
+        found["cpu_shares"] = int(read(f"{directory}/cpu.shares"))
+        found["cpu_quota_us"] = int(read(f"{directory}/cpu.cfs_quota_us"))
+        found["cpu_period_us"] = int(read(f"{directory}/cpu.cfs_period_us"))
+    if "memory" in controllers:
+        found["memory_bytes"] = _below_none(int(read(f"{directory}/memory.limit_in_bytes")))
     return found
 
 
@@ -148,6 +168,18 @@ def _memory_v2(directory: str) -> Fields:
     }
 
 
+def _limits_v2(controllers: frozenset[str], directory: str) -> Fields:
+    found: Fields = {}
+    if "cpu" in controllers:
+        quota, period = read(f"{directory}/cpu.max").split()
+        found["cpu_shares"] = cpu_shares(int(read(f"{directory}/cpu.weight")))
+        found["cpu_quota_us"] = -1 if quota == "max" else int(quota)
+        found["cpu_period_us"] = int(period)
+    if "memory" in controllers:
+        found["memory_bytes"] = _limit(f"{directory}/memory.max")
+    return found
+
+
 def _io_v2(directory: str) -> tuple[DeviceIo, ...]:
     """Lines "8:0 rbytes=4096 wbytes=0 rios=1 wios=0 dbytes=0 dios=0"."""
     found = []
@@ -196,6 +228,11 @@ def _pids(directory: str) -> Fields:
 def _limit(path: str) -> int | None:
     value = read(path).strip()
     return None if value == "max" else int(value)
+
+
+def cpu_shares(weight: int) -> int:
+    """The middle of those that `cpu_weight` makes this of: v2's scale is 26 times coarser."""
+    return 2 + ((weight - 1) * 262_142 + 13 * 9999) // 9999
 
 
 def _numbers(device: str) -> tuple[int, int]:

@@ -290,3 +290,26 @@ def test_an_annotation_that_asks_for_resources_stays_as_it_was() -> None:
         "metadata.annotations[cpuset.podium.dev/main]: Forbidden: may not be changed after the pod "
         "was created"
     ]
+
+
+@pytest.mark.parametrize(
+    ("policy", "cause"),
+    [
+        ({"resourceName": "disk", "restartPolicy": "NotRequired"},
+         'Unsupported value: "disk": supported values: "cpu", "memory"'),
+        ({"resourceName": "cpu", "restartPolicy": "Perhaps"},
+         'Unsupported value: "Perhaps": supported values: "NotRequired", "RestartContainer"'),
+    ],
+)  # fmt: skip
+def test_a_resize_policy_is_one_of_two_for_cpu_or_memory(
+    policy: dict[str, str], cause: str
+) -> None:
+    assert causes({"resizePolicy": [policy]}) == [f"spec.containers[0].resizePolicy: {cause}"]
+
+
+def test_what_never_restarts_cannot_be_restarted_for_a_resize() -> None:
+    policy = [{"resourceName": "cpu", "restartPolicy": "RestartContainer"}]
+    assert causes({"resizePolicy": policy}, restartPolicy="Never") == [
+        'spec.containers[0].resizePolicy: Invalid value: "RestartContainer": must be '
+        "'NotRequired' when `restartPolicy` is 'Never'"
+    ]

@@ -74,3 +74,24 @@ def test_what_the_machine_cannot_do_is_refused_in_its_own_words() -> None:
     assert rejection is not None
     assert rejection.reason == "UnexpectedAdmissionError"
     assert rejection.message == "Allocate failed due to web: no such CPU, which is unexpected"
+
+
+def test_a_pod_that_is_resized_needs_room_only_for_what_it_gets_more() -> None:
+    admission, pod = Admission(), asking(cpu="500m")
+    admission.admit(pod, NODE)
+    admission.admit(asking(cpu="1"), NODE)
+    bigger = asking(cpu="1")
+    bigger["metadata"]["uid"] = pod["metadata"]["uid"]
+    assert admission.resize(bigger, NODE) == ""
+    bigger["spec"]["containers"][0]["resources"]["requests"]["cpu"] = "1500m"
+    assert admission.resize(bigger, NODE) == "Deferred"
+    bigger["spec"]["containers"][0]["resources"]["requests"]["cpu"] = "3"
+    assert admission.resize(bigger, NODE) == "Infeasible"
+
+
+def test_a_resize_that_makes_it_smaller_always_fits() -> None:
+    admission, pod = Admission(), asking(cpu="2")
+    admission.count(pod)
+    admission.count(asking(cpu="1"))  # more than there is, by an earlier agreement
+    pod["spec"]["containers"][0]["resources"]["requests"]["cpu"] = "1800m"
+    assert admission.resize(pod, NODE) == ""

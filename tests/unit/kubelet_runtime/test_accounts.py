@@ -9,7 +9,7 @@ import pytest
 from kubelet.runtime.cgroups import Cgroups, accounts
 from kubelet.runtime.cgroups.hierarchy import Hierarchy
 from kubelet.runtime.cgroups.v1 import HierarchyV1
-from kubelet.runtime.cgroups.v2 import HierarchyV2
+from kubelet.runtime.cgroups.v2 import HierarchyV2, cpu_weight
 from kubelet.runtime.protocol import ContainerStats, DeviceIo, Pressure
 
 V1_FILES = {
@@ -129,3 +129,22 @@ def test_the_accounts_of_several_trees_are_joined(tmp_path: Path) -> None:
     found = Cgroups("r", trees).stats("c")
     assert (found.cpu_usage_ns, found.memory_usage_bytes, found.pids) == (123_456, 5000, 4)
     assert found.memory_working_set_bytes == 0  # never below, though the two files differ in age
+
+
+def test_limits_are_read_back_as_they_were_written(tmp_path: Path) -> None:
+    v1_files = {
+        "cpu.shares": "153\n", "cpu.cfs_quota_us": "-1\n", "cpu.cfs_period_us": "100000\n",
+        "memory.limit_in_bytes": "8192\n",
+    }  # fmt: skip
+    v2_files = {"cpu.weight": "6\n", "cpu.max": "max 100000\n", "memory.max": "8192\n"}
+    v1 = tree_of(v1_files, HierarchyV1, tmp_path / "v1", "cpu", "memory")
+    v2 = tree_of(v2_files, HierarchyV2, tmp_path / "v2", "cpu", "memory")
+    exact, rough = accounts.limits([v1], "v1"), accounts.limits([v2], "v2")
+    assert (exact.cpu_shares, exact.cpu_quota_us, exact.memory_bytes) == (153, -1, 8192)
+    assert (rough.cpu_quota_us, rough.memory_bytes) == (-1, 8192)
+    assert abs((rough.cpu_shares or 0) - 153) < 27
+
+
+@pytest.mark.parametrize("weight", [1, 2, 39, 4000, 10_000])
+def test_shares_read_back_from_a_weight_make_that_weight_again(weight: int) -> None:
+    assert cpu_weight(accounts.cpu_shares(weight)) == weight

@@ -80,3 +80,22 @@ def test_only_ports_of_the_host_count() -> None:
     spec = a_pod()
     spec["spec"]["containers"][0]["ports"] = ports
     assert PodInfo.of(spec).ports == {("TCP", "10.0.0.1", 8081)}
+
+
+@pytest.mark.parametrize(
+    ("wanted", "agreed", "there", "resize", "counted"),
+    [
+        ("100m", "100m", "100m", "", 100),
+        ("300m", "100m", "100m", "Proposed", 300),
+        ("100m", "100m", "300m", "InProgress", 300),
+        ("9", "100m", "200m", "Infeasible", 200),
+    ],
+)
+def test_while_a_pod_is_resized_the_most_counts_that_it_can_come_to(
+    wanted: str, agreed: str, there: str, resize: str, counted: int
+) -> None:
+    pod = a_pod(cpu=wanted)
+    name = pod["spec"]["containers"][0]["name"]
+    shown = {"allocatedResources": {"cpu": agreed}, "resources": {"requests": {"cpu": there}}}
+    pod["status"] = {"resize": resize, "containerStatuses": [{"name": name} | shown]}
+    assert PodInfo.of(pod).requests == {"cpu": counted}
