@@ -11,6 +11,7 @@ import contextlib
 import logging
 import os
 import threading
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, cast
 
@@ -18,6 +19,8 @@ from kubelet import configuration, engine
 from kubelet.cgroup_values import CgroupValues
 from kubelet.configuration import KubeletConfiguration
 from kubelet.container_config import ContainerConfigs
+from kubelet.early_end import EarlyEnd
+from kubelet.eviction import EVERY_S, Eviction
 from kubelet.hardware import read_hardware
 from kubelet.image_keeper import COLLECT_EVERY_S, ImageKeeper
 from kubelet.image_puller import ImagePuller
@@ -34,6 +37,7 @@ from kubelet.node_status import RENEW_EVERY_S, NodeReporter
 from kubelet.object_watch import ObjectWatch
 from kubelet.pod_source import PodSource, key_of
 from kubelet.pod_sync import PodSync
+from kubelet.pod_usage import PodUsage
 from kubelet.pull_secrets import PullSecrets
 from kubelet.qos_cgroups import QosCgroups
 from kubelet.runtime.cgroups import Cgroups
@@ -124,12 +128,25 @@ class Kubelet:
         self._qos = QosCgroups(Cgroups.detect(node["cgroupRoot"]), hardware, self._settings)
         index = config["nodes"].index(node)
         user_ranges = UserRanges(Path(node_dir, "pods"), config["id"], index)
+        self._eviction = Eviction(
+            self._settings,
+            PodUsage(self._runtime, volumes, configs),
+            self._recorder,
+            node_dir=node_dir,
+            node=self._reporter.node,
+            pods=self._source.list,
+            evict=self._end_early,
+            reclaim_images=self._keeper.remove_unused,
+            changed=self._report_node,
+        )
+        self._reporter.pressures = self._eviction.conditions
         self._sync = PodSync(
             client=self._client, runtime=self._runtime, network=self._network,
             recorder=self._recorder, puller=self._puller, volumes=volumes, configs=configs,
             objects=self._objects, node=self._reporter.node, pods=self._source, requeue=self._wake,
             settings=self._settings, exits=self._exits, user_ranges=user_ranges, qos=self._qos,
             probed=self._metrics.probed,
+            gates=(self._eviction.rejection,),
         )  # fmt: skip
         reconcile = self._metrics.timed_sync(self._sync.reconcile)
         self._loop = ReconcileLoop("pod-sync", reconcile, workers=WORKERS)
@@ -149,6 +166,9 @@ class Kubelet:
 
     def _wake(self, uid: str) -> None:
         self._loop.add(uid)
+
+    def _end_early(self, uid: str, how: EarlyEnd) -> None:
+        self._sync.end_early(uid, how)
 
     def _shown_images(self) -> list[Object]:
         return self._keeper.shown()
@@ -281,6 +301,9 @@ class Kubelet:
             "interval",
             [self._runtime, settings.container_log_max_bytes, settings.container_log_max_files],
             seconds=settings.container_log_monitor_interval_s,
+        )
+        clock.add_job(
+            self._eviction.synchronize, "interval", seconds=EVERY_S, next_run_time=datetime.now(UTC)
         )
         clock.add_job(self._keep_house, "interval", seconds=HOUSEKEEPING_S)
         clock.add_job(self._keeper.collect, "interval", seconds=COLLECT_EVERY_S)

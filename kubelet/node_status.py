@@ -26,9 +26,6 @@ Object = dict[str, Any]
 
 RENEW_EVERY_S = 10
 LEASES, LEASE_NAMESPACE = "leases.coordination.k8s.io", "kube-node-lease"
-MEMORY_THRESHOLD_BYTES = 100 * 1024 * 1024  # kubelet's default for memory.available
-DISK_THRESHOLD_SHARE = 0.10  # and for nodefs.available
-PID_THRESHOLD_SHARE = 0.05
 _PRESSURE_WORDS = {
     ("MemoryPressure", False): (
         "KubeletHasSufficientMemory", "kubelet has sufficient memory available"),
@@ -53,6 +50,7 @@ class NodeReporter:
         self._client = client
         self._settings, self._runtime_version = settings, runtime_version
         self._huge_pages = huge_pages or {}
+        self.pressures: Callable[[], frozenset[str]] = frozenset  # conditions that hold
         self.name = name
         self._pod_cidr = pod_cidr
         self._node_dir = node_dir
@@ -145,7 +143,7 @@ class NodeReporter:
         return {
             "capacity": capacity,
             "allocatable": allocatable(capacity, self._settings),
-            "conditions": _conditions(old, found),
+            "conditions": _conditions(old, self.pressures()),
             "addresses": [
                 {"type": "InternalIP", "address": self._host},
                 {"type": "Hostname", "address": self.name},
@@ -190,15 +188,11 @@ class NodeReporter:
             log.info("no lease yet: %s", failure)  # its namespace is still to come
 
 
-def _conditions(old: Object, found: machine.Resources) -> list[Object]:
+def _conditions(old: Object, pressures: frozenset[str]) -> list[Object]:
     now = meta.now()
     status: Object = {"conditions": [dict(c) for c in old.get("conditions") or ()]}
-    pressures = {
-        "MemoryPressure": found.memory_left < MEMORY_THRESHOLD_BYTES,
-        "DiskPressure": found.disk_left < found.disk * DISK_THRESHOLD_SHARE,
-        "PIDPressure": found.pids_left < found.pids * PID_THRESHOLD_SHARE,
-    }
-    for type_, is_pressed in pressures.items():
+    for type_ in ("MemoryPressure", "DiskPressure", "PIDPressure"):
+        is_pressed = type_ in pressures
         reason, words = _PRESSURE_WORDS[type_, is_pressed]
         meta.set_condition(status, type_, "True" if is_pressed else "False", reason, words, now)
     words = "podium has made the bridge of this node"

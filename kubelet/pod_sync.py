@@ -18,11 +18,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from kubelet import pod_status, security_admission, sysctls, unsupported
-from kubelet.admission import Admission
+from kubelet.admission import Admission, Rejection
 from kubelet.backoff import Backoff
 from kubelet.configuration import KubeletConfiguration
 from kubelet.container_config import ConfigMissing, ContainerConfigs, NoCommand, grace_s
 from kubelet.container_stop import ContainerStops, Ending
+from kubelet.early_end import DEADLINE, EarlyEnd
 from kubelet.environment import Surroundings, host_ip
 from kubelet.hooks import Hooks
 from kubelet.image_puller import ImageNotReady, ImagePuller
@@ -73,7 +74,6 @@ Object = dict[str, Any]
 
 RETRY_S = 10.0  # of what nobody will tell us about: a mount, a config, a container not created
 SANDBOX_RETRY_S = 1.0
-DEADLINE = ("DeadlineExceeded", "Pod was active on the node longer than the specified deadline")
 
 
 @dataclass
@@ -123,8 +123,11 @@ class PodSync:
         node: Callable[[], Object], pods: PodSource,
         requeue: Callable[[str], None], settings: KubeletConfiguration, exits: Exits,
         user_ranges: UserRanges, qos: QosCgroups, probed: Answered,
+        gates: Sequence[Callable[[Object], Rejection | None]] = (),
     ) -> None:  # fmt: skip
         self._settings, self._user_ranges, self._qos = settings, user_ranges, qos
+        self._gates, self._requeue = gates, requeue
+        self._early_ends: dict[str, EarlyEnd] = {}
         self._modules = security_admission.find_modules()
         self._runtime, self._network, self._recorder = runtime, network, recorder
         self._puller, self._volumes, self._configs = puller, volumes, configs
@@ -163,6 +166,11 @@ class PodSync:
                 self._admission.count(running)
                 self._qos.admitted(running)
 
+    def end_early(self, uid: str, how: EarlyEnd) -> None:
+        """Have that Pod end, as Failed. The first reason counts. Safe from any thread."""
+        self._early_ends.setdefault(uid, how)
+        self._requeue(uid)
+
     def reconcile(self, uid: str) -> float | None:
         """One look; seconds until the next if nothing else wakes us. Raises Unreachable, when all
         is done, if the API server could not be told of it."""
@@ -190,6 +198,9 @@ class PodSync:
         if pod_status.is_terminal(look.status):
             self._free(look)
             return None
+        if uid in self._early_ends:
+            self._end_now(look, self._early_ends[uid])
+            return None
         return self._run(look)
 
     # ---- a Pod that should run ----
@@ -199,7 +210,8 @@ class PodSync:
             return None
         left_s = _deadline_left_s(look)
         if left_s <= 0:
-            self._exceed_deadline(look)
+            self._tell_once(look, DEADLINE.reason, DEADLINE.message)
+            self._end_now(look, DEADLINE)
             return None
         if look.wanted is not look.pod:
             self._agree(look)
@@ -212,8 +224,11 @@ class PodSync:
             self._admission.count(look.pod)
             self._qos.admitted(look.pod)
             return True
-        rejection = security_admission.rejection(look.pod, self._settings, self._modules)
-        rejection = rejection or self._admission.admit(look.pod, self._node())
+        rejection = (
+            next(filter(None, (gate(look.pod) for gate in self._gates)), None)
+            or security_admission.rejection(look.pod, self._settings, self._modules)
+            or self._admission.admit(look.pod, self._node())
+        )
         if rejection is None:
             self._qos.admitted(look.pod)
             return True
@@ -562,14 +577,19 @@ class PodSync:
         self._write_observed(look)
         return False
 
-    def _exceed_deadline(self, look: Look) -> None:
-        reason, message = DEADLINE
-        self._tell_once(look, reason, message)
-        if not self._stop_all(look, float(grace_s(look.pod))):
+    def _end_now(self, look: Look, how: EarlyEnd) -> None:
+        """It is Failed once nothing of it runs."""
+        grace = float(grace_s(look.pod)) if how.grace_s is None else how.grace_s
+        if not self._stop_all(look, grace):
             return
         look.sandbox = self._sandbox(look.uid)
         observed = self._observe(look, is_ended=True)
-        over = {**look.status, "phase": "Failed", "reason": reason, "message": message}
+        over = {**look.status, "phase": "Failed", "reason": how.reason, "message": how.message}
+        if how.is_disruption:
+            over["conditions"] = [dict(one) for one in look.status.get("conditions") or ()]
+            meta.set_condition(
+                over, "DisruptionTarget", "True", "TerminationByKubelet", how.message, meta.now()
+            )
         status = pod_status.compute(look.pod, over, observed, self._node(), meta.now())
         self._write(look, status)
         self._free(look)
@@ -614,6 +634,7 @@ class PodSync:
         self._has_room(uid)
         self._objects.forget(uid)
         self._puller.forget(uid)
+        self._early_ends.pop(uid, None)
         self._writer.forget(uid)
         self._memory.pop(uid, None)
 

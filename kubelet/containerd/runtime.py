@@ -376,7 +376,7 @@ class ContainerdRuntime:
     # ---- events and the end ----
 
     def writable_layer(self, container_id: str) -> str:
-        return ""  # its snapshotter's own affair
+        return _upper_dir(self.container_status(container_id).pid)
 
     def events(self) -> Iterator[RuntimeEvent]:
         return self._events.listen()
@@ -442,6 +442,17 @@ class ContainerdRuntime:
     def _one_at_a_time(self, sandbox_id: str) -> threading.Lock:
         with self._lock:
             return self._making.setdefault(sandbox_id, threading.Lock())
+
+
+def _upper_dir(pid: int) -> str:
+    """Where overlayfs keeps what is written to the root of that process; "" if it does not."""
+    with contextlib.suppress(OSError), open(f"/proc/{pid}/mountinfo", encoding="utf-8") as file:
+        for line in file:
+            fields = line.split()
+            if fields[4] == "/":
+                options = fields[-1].split(",")
+                return next((o[9:] for o in options if o.startswith("upperdir=")), "")
+    return ""
 
 
 def _config_of(answer: Any) -> dict[str, Any]:

@@ -1,0 +1,74 @@
+"""What a directory takes of its disk, whatever is in it."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from kubelet.runtime import disk_usage as module
+from kubelet.runtime.disk_usage import DiskUsage, disk_usage
+
+MI = 1 << 20
+
+
+def written(path: Path, size: int) -> None:
+    path.write_bytes(b"x" * size)
+    os.sync()  # a filesystem may allocate late
+
+
+def test_files_directories_and_links_are_counted_once_each(tmp_path: Path) -> None:
+    (tmp_path / "deep/er").mkdir(parents=True)
+    written(tmp_path / "deep/er/file", MI)
+    os.link(tmp_path / "deep/er/file", tmp_path / "again")
+    found = disk_usage(str(tmp_path))
+    assert MI <= found.bytes < MI + 64 * 1024
+    assert found.inodes == 4
+
+
+def test_a_link_does_not_lead_out(tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    written(tmp_path / "out", MI)
+    (tmp_path / "in/file").symlink_to(tmp_path / "out")
+    (tmp_path / "in/directory").symlink_to("/usr")
+    assert disk_usage(str(tmp_path / "in")).bytes < 64 * 1024
+
+
+def test_depth_costs_nothing(tmp_path: Path) -> None:
+    home = os.open(".", os.O_RDONLY)
+    try:
+        os.chdir(tmp_path)
+        for _ in range(1500):
+            os.mkdir("d")
+            os.chdir("d")
+        Path("file").write_bytes(b"x")
+        os.fchdir(home)
+        assert disk_usage(str(tmp_path)).inodes == 1502
+    finally:
+        os.fchdir(home)
+        os.close(home)
+
+
+def test_what_is_not_there_takes_nothing(tmp_path: Path) -> None:
+    assert disk_usage(str(tmp_path / "nothing")) == DiskUsage()
+    assert disk_usage("") == DiskUsage()
+
+
+def test_a_directory_that_is_moved_away_while_it_is_looked_at_does_not_lead_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its ".." is then somewhere else."""
+    (tmp_path / "in/one").mkdir(parents=True)
+    (tmp_path / "out").mkdir()
+    for number in range(5):
+        (tmp_path / f"out/{number}").mkdir()
+    as_it_is = module._enter
+
+    def move_after_entering(fd: int, name: str, count: object) -> object:
+        entered = as_it_is(fd, name, count)  # type: ignore[arg-type]
+        (tmp_path / "in/one").rename(tmp_path / "out/one")
+        return entered
+
+    monkeypatch.setattr(module, "_enter", move_after_entering)
+    assert disk_usage(str(tmp_path / "in")).inodes == 2
