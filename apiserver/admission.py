@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from apiserver import storage_admission
+from apiserver import pod_classes, storage_admission
 from apiserver.authorization import node_of
 from apiserver.errors import ApiError
 from apiserver.mirror_admission import check_mirror, is_mirror
@@ -36,6 +36,8 @@ def admit_create(store: Store, user: User, kind: Resource, obj: Object) -> None:
         case "pods":
             check_mirror(user, obj)
             _fill_pod(store, obj)
+        case "priorityclasses.scheduling.k8s.io":
+            pod_classes.check_only_default(store, obj)
         case "persistentvolumes":
             storage_admission.protect(kind, obj)
         case "persistentvolumeclaims":
@@ -47,6 +49,8 @@ def admit_update(store: Store, kind: Resource, new: Object, old: Object) -> None
     """ApiError 403 for a change that the rest of the cluster does not allow."""
     if kind.key == "persistentvolumeclaims":
         storage_admission.check_growth(store, new, old)
+    if kind.key == "priorityclasses.scheduling.k8s.io":
+        pod_classes.check_only_default(store, new)
 
 
 def _check_own_node(user: User, node: Object) -> None:
@@ -77,11 +81,11 @@ def _check_namespace(store: Store, kind: Resource, metadata: Object) -> None:
 
 def _fill_pod(store: Store, pod: Object) -> None:
     spec = pod.setdefault("spec", {})
-    spec.setdefault("priority", 0)
-    spec.setdefault("preemptionPolicy", "PreemptLowerPriority")
-    _tolerate_short_outages(spec)
     if not is_mirror(pod):  # that one has no use for an account
         _fill_account(store, pod)
+    pod_classes.fill_in_priority(store, pod)
+    _tolerate_short_outages(spec)
+    pod_classes.fill_in_runtime_class(store, pod)
 
 
 def _fill_account(store: Store, pod: Object) -> None:

@@ -138,7 +138,7 @@ def _node_may(store: Store, node: str, action: Action) -> bool:
             return _node_may_read(store, node, action)
         case "persistentvolumeclaims" | "persistentvolumes":
             return _node_may_storage(store, node, action)
-        case "namespaces":
+        case "namespaces" | "runtimeclasses":
             return action.verb == "get"
     return False
 

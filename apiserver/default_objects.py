@@ -9,6 +9,7 @@ from typing import Any
 from apiserver.errors import Conflicted
 from apiserver.storage import Store
 from apiserver.strategies import prepare_create
+from apiserver.validation.classes import SYSTEM_PRIORITIES
 from podium.api.scheme import resource
 
 STANDARD_CLASS = {
@@ -23,6 +24,23 @@ STANDARD_CLASS = {
     "volumeBindingMode": "WaitForFirstConsumer",
     "allowVolumeExpansion": True,
 }
+_WORDS = {
+    "system-node-critical": "Used for system critical pods that must not be moved from their "
+    "current node.",
+    "system-cluster-critical": "Used for system critical pods that must run in the cluster, but "
+    "can be moved to another node if necessary.",
+}
+PRIORITY_CLASSES = [
+    {
+        "apiVersion": "scheduling.k8s.io/v1",
+        "kind": "PriorityClass",
+        "metadata": {"name": name},
+        "value": value,
+        "description": _WORDS[name],
+        "preemptionPolicy": "PreemptLowerPriority",
+    }
+    for name, value in SYSTEM_PRIORITIES.items()
+]
 NAMESPACES = ("default", "kube-system", "kube-public", "kube-node-lease")
 
 
@@ -31,6 +49,8 @@ def create_default_objects(store: Store) -> None:
     for name in NAMESPACES:
         namespace = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}
         _ensure(store, "namespaces", namespace)
+    for priority_class in PRIORITY_CLASSES:
+        _ensure(store, "priorityclasses", copy.deepcopy(priority_class))
     _ensure(store, "storageclasses", copy.deepcopy(STANDARD_CLASS))
 
 

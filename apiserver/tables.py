@@ -374,6 +374,20 @@ def _storage_class(storage_class: Object, now: datetime) -> list[Cell]:
     ]
 
 
+def _priority_class(found: Object, now: datetime) -> list[Cell]:
+    return [
+        _name(found),
+        int(found.get("value") or 0),
+        bool(found.get("globalDefault")),
+        _created(found, now),
+        found.get("preemptionPolicy") or "PreemptLowerPriority",
+    ]
+
+
+def _runtime_class(found: Object, now: datetime) -> list[Cell]:
+    return [_name(found), found.get("handler", ""), _created(found, now)]
+
+
 def _lease(lease: Object, now: datetime) -> list[Cell]:
     holder = (lease.get("spec") or {}).get("holderIdentity") or ""
     return [_name(lease), holder, _created(lease, now)]
@@ -457,6 +471,10 @@ _COLUMNS = {
         "Name Status Volume Capacity Access_Modes StorageClass VolumeAttributesClass Age "
         "VolumeMode+"
     ),
+    "priorityclasses.scheduling.k8s.io": _columns_of(
+        "Name Value:integer Global-Default:boolean Age PreemptionPolicy"
+    ),
+    "runtimeclasses.node.k8s.io": _columns_of("Name Handler Age"),
     "storageclasses.storage.k8s.io": _columns_of(
         "Name Provisioner ReclaimPolicy VolumeBindingMode AllowVolumeExpansion Age"
     ),
@@ -488,6 +506,8 @@ _ROWS: dict[str, Callable[[Object, datetime], list[Cell]]] = {
     "leases.coordination.k8s.io": _lease,
     "persistentvolumes": _persistent_volume,
     "persistentvolumeclaims": _persistent_volume_claim,
+    "priorityclasses.scheduling.k8s.io": _priority_class,
+    "runtimeclasses.node.k8s.io": _runtime_class,
     "storageclasses.storage.k8s.io": _storage_class,
     "events": _event,
 }

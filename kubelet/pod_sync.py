@@ -58,6 +58,7 @@ from kubelet.runtime.protocol import (
     SandboxConfig,
     SandboxStatus,
 )
+from kubelet.runtime_class import check_handler
 from kubelet.seccomp import ProfileError
 from kubelet.status_writer import StatusWriter
 from kubelet.termination import last_words
@@ -372,6 +373,8 @@ class PodSync:
     def _ensure_sandbox(self, look: Look) -> str:
         """A ready sandbox; its address."""
         memory, has_host_network = look.memory, bool(look.pod["spec"].get("hostNetwork"))
+        if not look.has_sandbox:
+            check_handler(look.pod, self._objects.get)
         if not look.has_sandbox:
             if look.sandbox is not None or look.status.get("podIP"):
                 self._drop_lost_sandbox(look)

@@ -55,8 +55,6 @@ def _of_annotations(pod: Object) -> Iterator[str]:
 
 
 def _of_pod(spec: Object) -> Iterator[str]:
-    if spec.get("runtimeClassName"):
-        yield f'spec.runtimeClassName: no runtime for "{spec["runtimeClassName"]}" is configured'
     if spec.get("resourceClaims"):
         yield "spec.resourceClaims: dynamic resource allocation is not supported yet"
 

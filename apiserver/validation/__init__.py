@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from apiserver.validation import cluster, configuration, pods, storage, workloads
+from apiserver.validation import classes, cluster, configuration, pods, storage, workloads
 from apiserver.validation.cluster import validate_binding
 from apiserver.validation.ephemeral_containers import ephemeral_containers_update
 from apiserver.validation.metadata import validate_metadata, validate_metadata_update
@@ -42,6 +42,8 @@ _ON_CREATE: dict[str, Callable[[Object], list[Cause]]] = {
     "leases.coordination.k8s.io": cluster.validate_lease,
     "persistentvolumes": storage.validate_persistent_volume,
     "persistentvolumeclaims": storage.validate_claim,
+    "priorityclasses.scheduling.k8s.io": classes.validate_priority_class,
+    "runtimeclasses.node.k8s.io": classes.validate_runtime_class,
     "storageclasses.storage.k8s.io": storage.validate_storage_class,
 }
 
@@ -54,6 +56,8 @@ _ON_UPDATE: dict[str, Callable[[Object, Object], list[Cause]]] = {
     "events": cluster.validate_event_update,
     "persistentvolumes": storage.validate_persistent_volume_update,
     "persistentvolumeclaims": storage.validate_claim_update,
+    "priorityclasses.scheduling.k8s.io": classes.validate_priority_class_update,
+    "runtimeclasses.node.k8s.io": classes.validate_runtime_class_update,
     "storageclasses.storage.k8s.io": storage.validate_storage_class_update,
 }
 

@@ -230,6 +230,10 @@ def _event(event: Object) -> None:
     event.setdefault("reportingInstance", "")
 
 
+def _priority_class(found: Object) -> None:
+    _put(found, preemptionPolicy="PreemptLowerPriority")
+
+
 _BY_KEY: dict[str, Callable[[Object], None]] = {
     "pods": _pod,
     "deployments.apps": _deployment,
@@ -240,5 +244,6 @@ _BY_KEY: dict[str, Callable[[Object], None]] = {
     "nodes": _node,
     "persistentvolumes": _persistent_volume,
     "persistentvolumeclaims": _persistent_volume_claim,
+    "priorityclasses.scheduling.k8s.io": _priority_class,
     "storageclasses.storage.k8s.io": _storage_class,
 }

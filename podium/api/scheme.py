@@ -76,6 +76,9 @@ RESOURCES: tuple[Resource, ...] = (
     Resource("apps", "v1", "ReplicaSet", "replicasets", "replicaset", ("rs",), True, ("all",),
              ("status", "scale")),
     Resource("coordination.k8s.io", "v1", "Lease", "leases", "lease"),
+    Resource("node.k8s.io", "v1", "RuntimeClass", "runtimeclasses", "runtimeclass", (), False),
+    Resource("scheduling.k8s.io", "v1", "PriorityClass", "priorityclasses", "priorityclass",
+             ("pc",), False),
     Resource("storage.k8s.io", "v1", "StorageClass", "storageclasses", "storageclass", ("sc",),
              False),
 )  # fmt: skip
