@@ -15,6 +15,7 @@ from kubelet import security
 from kubelet.cgroup_values import CgroupValues, weight_warnings
 from kubelet.devices import devices_of
 from kubelet.disks import disk_below
+from kubelet.dns import dns_of
 from kubelet.environment import ConfigMissing, Surroundings, environment, expand
 from kubelet.image_keeper import IMAGE_LABEL
 from kubelet.image_puller import Pulled
@@ -45,7 +46,7 @@ class ContainerConfigs:
 
     def __init__(self, node_dir: str, volumes: Volumes, values: CgroupValues) -> None:
         self._node_dir = node_dir
-        self._domain = values.settings.cluster_domain
+        self.dns = dns_of(values.settings)
         self._logs = Path(node_dir) / "logs"
         self._volumes = volumes
         self._values = values
@@ -68,7 +69,7 @@ class ContainerConfigs:
             profile = security.seccomp_profile(pod, container)
             seccomp = self._seccomp.program(profile, capabilities)
             profile_source = self._seccomp.source(profile)
-        env = {"HOSTNAME": kernel_name(pod, self._domain)}
+        env = {"HOSTNAME": kernel_name(pod, self.dns.domain)}
         env |= _environment(pod, container, image, user, around)
         pod_dir = self._volumes.pod_dir(pod["metadata"]["uid"])
         taken = [mount["mountPath"] for mount in container.get("volumeMounts") or ()]
@@ -86,7 +87,7 @@ class ContainerConfigs:
                 *image_volumes(
                     image.volumes, image.layers, taken, pod_dir / "image-volumes" / name, attempt
                 ),
-                *etc_mounts(pod, around.pod_ip, pod_dir / "etc", taken, self._domain),
+                *etc_mounts(pod, around.pod_ip, pod_dir / "etc", taken, self.dns),
                 termination_mount(container, pod_dir, attempt),
                 *volume_mounts,
             ],

@@ -10,12 +10,12 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from kubelet.dns import Dns
 from kubelet.pod_hostname import CLUSTER_DOMAIN, full_name, hostname, kernel_name
 from kubelet.runtime.protocol import Mount
 
 Object = dict[str, Any]
 
-MAX_NAMESERVERS = 3  # `man 5 resolv.conf`
 MAX_TERMINATION_MESSAGE = 4096
 DEFAULT_TERMINATION_PATH = "/dev/termination-log"
 _IPV6_HOSTS = (
@@ -28,13 +28,16 @@ _IPV6_HOSTS = (
 
 
 def etc_mounts(
-    pod: Object, ip: str, directory: Path, taken: Iterable[str], domain: str = CLUSTER_DOMAIN
+    pod: Object, ip: str, directory: Path, taken: Iterable[str], dns: Dns
 ) -> list[Mount]:
     """Write the files and say where they go, but not where a volume of the container stands."""
     directory.mkdir(mode=0o755, parents=True, exist_ok=True)
     occupied = {path.rstrip("/") for path in taken}
-    texts = {"hosts": hosts(pod, ip, domain), "hostname": f"{kernel_name(pod, domain)}\n"}
-    texts["resolv.conf"] = resolv_conf(pod, _read("/etc/resolv.conf"))
+    texts = {
+        "hosts": hosts(pod, ip, dns.domain),
+        "hostname": f"{kernel_name(pod, dns.domain)}\n",
+        "resolv.conf": dns.resolv_conf(pod),
+    }
     mounts = []
     for name, text in texts.items():
         path = directory / name
@@ -69,37 +72,6 @@ def hosts(pod: Object, ip: str, domain: str = CLUSTER_DOMAIN) -> str:
     if aliases:
         text += "\n# Entries added by HostAliases.\n" + "\n".join(aliases) + "\n"
     return text
-
-
-def resolv_conf(pod: Object, of_the_host: str) -> str:
-    """The host's (there is no cluster DNS yet) with what dnsConfig says, or that alone."""
-    config = pod["spec"].get("dnsConfig") or {}
-    servers, searches, options = list[str](), list[str](), list[str]()
-    if pod["spec"].get("dnsPolicy") != "None":
-        for words in (line.split() for line in of_the_host.splitlines()):
-            match words:
-                case ["nameserver", server, *_]:
-                    servers.append(server)
-                case ["search", *names]:
-                    searches = names
-                case ["options", *names]:
-                    options = names
-    servers += [s for s in config.get("nameservers") or () if s not in servers]
-    searches += [s for s in config.get("searches") or () if s not in searches]
-    options = _merged(options, config.get("options") or ())
-    lines = [f"nameserver {server}" for server in servers[:MAX_NAMESERVERS]]
-    lines += [f"search {' '.join(searches)}"] if searches else []
-    lines += [f"options {' '.join(options)}"] if options else []
-    return "\n".join(lines) + "\n"
-
-
-def _merged(options: list[str], added: Iterable[Object]) -> list[str]:
-    """An option of the Pod replaces the host's of that name."""
-    values = {option.partition(":")[0]: option for option in options}
-    for option in added:
-        value = option.get("value")
-        values[option["name"]] = option["name"] if value is None else f"{option['name']}:{value}"
-    return list(values.values())
 
 
 # ---- last words ---------------------------------------------------------------------------------

@@ -375,6 +375,8 @@ class PodSync:
         memory, has_host_network = look.memory, bool(look.pod["spec"].get("hostNetwork"))
         if not look.has_sandbox:
             check_handler(look.pod, self._objects.get)
+            for warning in self._configs.dns.warnings(look.pod):
+                self._tell_once(look, "DNSConfigForming", warning)
         if not look.has_sandbox:
             if look.sandbox is not None or look.status.get("podIP"):
                 self._drop_lost_sandbox(look)

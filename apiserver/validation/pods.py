@@ -22,6 +22,7 @@ from apiserver.validation.container_life import container_life
 from apiserver.validation.containers import container_list, host_ports, image
 from apiserver.validation.host_namespaces import host_namespaces
 from apiserver.validation.mirror_pods import mirror_pod, mirror_pod_update
+from apiserver.validation.pod_names import pod_names
 from apiserver.validation.security import apparmor_agrees, apparmor_annotations, pod_security
 from apiserver.validation.volumes import volume_list
 from podium.api import names, resource_annotations
@@ -86,6 +87,7 @@ def pod_spec(spec: Object, path: str) -> list[Cause]:
     causes += resize.policies(spec, path)
     causes += pod_security(spec, path)
     causes += host_namespaces(spec, path)
+    causes += pod_names(spec, path)
     for name, rule in (
         ("serviceAccountName", names.dns_subdomain),
         ("nodeName", names.dns_subdomain),

@@ -6,10 +6,12 @@ import io
 import os
 from email.message import Message
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from kubelet import pod_files, pod_hostname
+from kubelet.dns import Dns
 from kubelet.host_path import WrongHostPath, check_host_path
 from kubelet.http_body import RequestBody
 from kubelet.volume_files import File, write_files
@@ -30,20 +32,54 @@ def test_a_long_name_makes_a_host_name_of_63_bytes() -> None:
     assert pod_hostname.hostname(pod) == "a" * 62
 
 
-def test_resolv_conf_is_the_hosts_with_what_the_pod_says() -> None:
-    host = "nameserver 192.0.2.53\nsearch lan\noptions ndots:1 rotate\n"
+def test_resolv_conf_is_the_hosts_with_what_the_pod_says(tmp_path: Path) -> None:
+    host = tmp_path / "resolv.conf"
+    host.write_text("nameserver 192.0.2.53\nsearch lan\noptions ndots:1 rotate\n")
+    dns = Dns(host_file=str(host))
     config = {"nameservers": ["1.1.1.1"], "searches": ["x"],
               "options": [{"name": "ndots", "value": "5"}]}  # fmt: skip
-    merged = pod_files.resolv_conf(a_kubelet_pod(dnsConfig=config), host)
+    merged = dns.resolv_conf(a_kubelet_pod(dnsConfig=config))
     assert merged == (
         "nameserver 192.0.2.53\nnameserver 1.1.1.1\nsearch lan x\noptions ndots:5 rotate\n"
     )
-    own = pod_files.resolv_conf(a_kubelet_pod(dnsPolicy="None", dnsConfig=config), host)
+    own = dns.resolv_conf(a_kubelet_pod(dnsPolicy="None", dnsConfig=config))
     assert own == "nameserver 1.1.1.1\nsearch x\noptions ndots:5\n"
 
 
+@pytest.mark.parametrize(
+    ("spec", "expected"),
+    [
+        ({}, "nameserver 10.96.0.10\nsearch default.svc.cluster.local svc.cluster.local "
+             "cluster.local lan\noptions ndots:5\n"),
+        ({"dnsPolicy": "Default"}, "nameserver 192.0.2.53\nsearch lan\n"),
+        ({"hostNetwork": True}, "nameserver 192.0.2.53\nsearch lan\n"),
+    ],
+)  # fmt: skip
+def test_where_the_cluster_has_dns_pods_ask_it_first(
+    tmp_path: Path, spec: dict[str, Any], expected: str
+) -> None:
+    (tmp_path / "resolv.conf").write_text("nameserver 192.0.2.53\nsearch lan .\n")
+    dns = Dns(servers=("10.96.0.10",), host_file=str(tmp_path / "resolv.conf"))
+    assert dns.resolv_conf(a_kubelet_pod(**spec)) == expected
+
+
+def test_without_dns_of_the_cluster_a_pod_has_the_nodes_and_that_is_said() -> None:
+    said = Dns().missing_cluster_dns(a_kubelet_pod())
+    assert said.endswith('using "ClusterFirst" policy. Falling back to "Default" policy.')
+    assert Dns().missing_cluster_dns(a_kubelet_pod(dnsPolicy="Default")) == ""
+    assert Dns(servers=("10.96.0.10",)).missing_cluster_dns(a_kubelet_pod()) == ""
+
+
+def test_what_does_not_fit_into_resolv_conf_is_left_out_and_said() -> None:
+    config = {"nameservers": [f"192.0.2.{n}" for n in range(4)]}
+    dns, pod = Dns(host_file=""), a_kubelet_pod(dnsPolicy="None", dnsConfig=config)
+    assert dns.resolv_conf(pod).count("nameserver") == 3
+    (said,) = dns.warnings(pod)
+    assert said.endswith("the applied nameserver line is: 192.0.2.0 192.0.2.1 192.0.2.2")
+
+
 def test_a_volume_of_the_container_replaces_a_file_in_etc(tmp_path: Path) -> None:
-    mounts = pod_files.etc_mounts(a_kubelet_pod(), "", tmp_path, ["/etc/hosts"])
+    mounts = pod_files.etc_mounts(a_kubelet_pod(), "", tmp_path, ["/etc/hosts"], Dns())
     assert [mount.target for mount in mounts] == ["/etc/hostname", "/etc/resolv.conf"]
 
 

@@ -13,7 +13,6 @@ from tests.unit.kubelet.containers import a_kubelet_pod
 @pytest.mark.parametrize(
     ("spec", "field"),
     [
-        ({"runtimeClassName": "gvisor"}, "spec.runtimeClassName"),
         ({"volumes": [{"name": "v", "nfs": {}}]}, "spec.volumes[0].nfs"),
     ],
 )
