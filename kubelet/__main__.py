@@ -1,7 +1,8 @@
 """`python -m kubelet --data-dir D --node NAME`: the agent of one node, one process.
 
 It registers the Node, follows the Pods bound to it, and keeps the kernel as they say. SIGTERM ends
-it and leaves the containers running; `--teardown` ends them.
+it and leaves the containers running; `--teardown` ends them. SIGPWR says that the machine is going
+down, where there is no logind to say so.
 """
 
 from __future__ import annotations
@@ -72,6 +73,7 @@ def _run(args: argparse.Namespace, config: dict[str, Any], node: dict[str, Any])
         return 2
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: kubelet.stop())
+    signal.signal(signal.SIGPWR, lambda *_: kubelet.shut_down())
     kubelet.run()
     return 0
 

@@ -15,10 +15,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, cast
 
-from kubelet import configuration, engine
+from kubelet import configuration, engine, pod_status
 from kubelet.cgroup_values import CgroupValues
 from kubelet.configuration import KubeletConfiguration
 from kubelet.container_config import ContainerConfigs
+from kubelet.dbus import SYSTEM_BUS
 from kubelet.early_end import EarlyEnd
 from kubelet.eviction import EVERY_S, Eviction
 from kubelet.hardware import read_hardware
@@ -30,9 +31,11 @@ from kubelet.images.pull import Pulls
 from kubelet.images.registry.hosts import Registries
 from kubelet.local_storage import StorageKeeper
 from kubelet.log_follower import Exits
+from kubelet.logind import ShutdownLock
 from kubelet.machine import host_address
 from kubelet.metrics import KubeletMetrics, MeasuredRuntime
 from kubelet.network import PodNetwork
+from kubelet.node_shutdown import NodeShutdown
 from kubelet.node_status import RENEW_EVERY_S, NodeReporter
 from kubelet.object_watch import ObjectWatch
 from kubelet.pod_source import PodSource, key_of
@@ -140,13 +143,24 @@ class Kubelet:
             changed=self._report_node,
         )
         self._reporter.pressures = self._eviction.conditions
+        self._shutdown = NodeShutdown(
+            self._settings,
+            pods=self._source.list,
+            end=self._end_early,
+            is_over=self._is_over,
+            changed=self._report_now,
+        )
+        self._reporter.why_not_ready = self._shutdown.why_not_ready
+        self._shutdown_lock = ShutdownLock(
+            self._shutdown.grace_s, self._shutdown.begin, self._shutdown.cancel
+        )
         self._sync = PodSync(
             client=self._client, runtime=self._runtime, network=self._network,
             recorder=self._recorder, puller=self._puller, volumes=volumes, configs=configs,
             objects=self._objects, node=self._reporter.node, pods=self._source, requeue=self._wake,
             settings=self._settings, exits=self._exits, user_ranges=user_ranges, qos=self._qos,
             probed=self._metrics.probed,
-            gates=(self._eviction.rejection,),
+            gates=(self._eviction.rejection, self._shutdown.rejection),
         )  # fmt: skip
         reconcile = self._metrics.timed_sync(self._sync.reconcile)
         self._loop = ReconcileLoop("pod-sync", reconcile, workers=WORKERS)
@@ -170,6 +184,10 @@ class Kubelet:
     def _end_early(self, uid: str, how: EarlyEnd) -> None:
         self._sync.end_early(uid, how)
 
+    def _is_over(self, uid: str) -> bool:
+        pods = (pod for pod in self._source.list() if pod["metadata"]["uid"] == uid)
+        return all(pod_status.is_terminal(pod.get("status")) for pod in pods)
+
     def _shown_images(self) -> list[Object]:
         return self._keeper.shown()
 
@@ -184,7 +202,18 @@ class Kubelet:
     def _report_node(self) -> None:
         self._node_loop.add(self._reporter.name)
 
+    def _report_now(self) -> None:
+        try:
+            self._reporter.reconcile(self._reporter.name)
+        except ClientError as failure:
+            log.warning("not reported: %s", failure)
+            self._report_node()
+
     # ---- life ----
+
+    def shut_down(self) -> None:
+        """The machine is going down: end the Pods. Returns at once; safe from a signal handler."""
+        threading.Thread(target=self._shutdown.begin, name="node-shutdown", daemon=True).start()
 
     def stop(self) -> None:
         """Have `run` end; containers live on. Safe from a signal handler."""
@@ -197,8 +226,11 @@ class Kubelet:
         threading.Thread(target=self._begin, name="begin", daemon=True).start()
         if self._register():
             clock = self._start_clock()
+            if self._shutdown.grace_s and os.path.exists(SYSTEM_BUS):
+                threading.Thread(target=self._shutdown_lock.run, name="logind", daemon=True).start()
             say_ready()
             self._stopping.wait()
+            self._shutdown_lock.stop()
             clock.shutdown(wait=False)
         for part in (
             self._loop,

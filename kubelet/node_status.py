@@ -51,6 +51,7 @@ class NodeReporter:
         self._settings, self._runtime_version = settings, runtime_version
         self._huge_pages = huge_pages or {}
         self.pressures: Callable[[], frozenset[str]] = frozenset  # conditions that hold
+        self.why_not_ready: Callable[[], str] = str  # "" while it is
         self.name = name
         self._pod_cidr = pod_cidr
         self._node_dir = node_dir
@@ -143,7 +144,7 @@ class NodeReporter:
         return {
             "capacity": capacity,
             "allocatable": allocatable(capacity, self._settings),
-            "conditions": _conditions(old, self.pressures()),
+            "conditions": _conditions(old, self.pressures(), self.why_not_ready()),
             "addresses": [
                 {"type": "InternalIP", "address": self._host},
                 {"type": "Hostname", "address": self.name},
@@ -188,7 +189,7 @@ class NodeReporter:
             log.info("no lease yet: %s", failure)  # its namespace is still to come
 
 
-def _conditions(old: Object, pressures: frozenset[str]) -> list[Object]:
+def _conditions(old: Object, pressures: frozenset[str], why_not_ready: str) -> list[Object]:
     now = meta.now()
     status: Object = {"conditions": [dict(c) for c in old.get("conditions") or ()]}
     for type_ in ("MemoryPressure", "DiskPressure", "PIDPressure"):
@@ -197,8 +198,11 @@ def _conditions(old: Object, pressures: frozenset[str]) -> list[Object]:
         meta.set_condition(status, type_, "True" if is_pressed else "False", reason, words, now)
     words = "podium has made the bridge of this node"
     meta.set_condition(status, "NetworkUnavailable", "False", "RouteCreated", words, now)
-    words = "kubelet is posting ready status"
-    meta.set_condition(status, "Ready", "True", "KubeletReady", words, now)
+    if why_not_ready:
+        meta.set_condition(status, "Ready", "False", "KubeletNotReady", why_not_ready, now)
+    else:
+        words = "kubelet is posting ready status"
+        meta.set_condition(status, "Ready", "True", "KubeletReady", words, now)
     for condition in status["conditions"]:
         condition["lastHeartbeatTime"] = now
     conditions: list[Object] = status["conditions"]
