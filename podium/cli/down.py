@@ -17,7 +17,7 @@ from pathlib import Path
 
 import click
 
-from podium.cli import cluster_config, preflight, processes
+from podium.cli import cluster_config, preflight, processes, systemd
 from podium.cli.options import cluster_options
 from podium.cli.progress import Progress
 from podium.cli.supervisor import STOP_GRACE_S, component_environment
@@ -56,6 +56,7 @@ def bring_down(data_dir: Path, purge: bool, grace_s: float | None, progress: Pro
     with operation_lock(data_dir, progress):
         is_clean = stop_cluster(data_dir, progress, grace_s)
         if is_clean and purge:
+            systemd.remove(data_dir)
             remove_data(data_dir, progress)
     return is_clean
 

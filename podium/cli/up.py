@@ -18,6 +18,7 @@ from typing import Any
 import click
 
 from podium.cli import cluster_config, preflight, processes
+from podium.cli import systemd as systemd_unit
 from podium.cli.down import end_processes, operation_lock, stop_cluster, tail
 from podium.cli.options import cluster_options
 from podium.cli.progress import Progress
@@ -63,12 +64,16 @@ class Wishes:
     metavar="FILE",
     help="A KubeletConfiguration: thresholds, reserved resources, … (kept for the next start).",
 )
+@click.option("--systemd", is_flag=True, help="Have systemd start the cluster at each boot.")
 @click.option("--runtime", type=click.Choice(RUNTIMES), help="What makes containers (podium).")
 @click.option("--first-lesson", is_flag=True, help="Run manifests/01-… and show what to do next.")
 @cluster_options
-def command(data_dir: Path, detach: bool, first_lesson: bool, **wishes: Any) -> None:
+def command(data_dir: Path, detach: bool, first_lesson: bool, systemd: bool, **wishes: Any) -> None:
     """Start the cluster. With -d return once its node is Ready, else run until Ctrl-C."""
     try:
+        if systemd:
+            _hand_to_systemd(data_dir, Wishes(**wishes), Progress())
+            return
         process = bring_up(data_dir, Wishes(**wishes), Progress())
     except (preflight.Unfit, ValueError) as error:
         raise click.ClickException(str(error)) from None
@@ -79,8 +84,38 @@ def command(data_dir: Path, detach: bool, first_lesson: bool, **wishes: Any) -> 
         from podium.cli.first_lesson import show_first_lesson
 
         show_first_lesson(data_dir)
-    if not detach and process:
-        raise SystemExit(_run_until_interrupted(process, data_dir))
+    if not detach and (waited_for := process or _running_for_systemd(data_dir)):
+        raise SystemExit(_run_until_interrupted(waited_for, data_dir))
+
+
+def _hand_to_systemd(data_dir: Path, wishes: Wishes, progress: Progress) -> None:
+    """Settle all that is asked for, then have systemd say `podium up`."""
+    preflight.check_root()
+    systemd_unit.check_systemd()
+    preflight.check_data_dir(data_dir)
+    (data_dir / "run").mkdir(mode=0o700, parents=True, exist_ok=True)
+    with operation_lock(data_dir, progress):
+        if processes.read_supervisor(data_dir):
+            raise preflight.Unfit("the cluster is running; say podium down first")
+        try:
+            _settle(data_dir, wishes)
+        except preflight.Unfit:
+            _remove_if_new(data_dir)
+            raise
+    progress.waiting_for("waiting for systemd")
+    name = systemd_unit.install(data_dir)
+    progress.done()
+    progress.line(f"systemd keeps the cluster in {data_dir}, also after a reboot")
+    progress.line(f"  see   systemctl status {name}")
+    progress.line(f"  next  export KUBECONFIG={data_dir / 'admin.kubeconfig'}")
+
+
+def _running_for_systemd(data_dir: Path) -> systemd_unit.Foreign | None:
+    """The supervisor that a unit of systemd has to wait for: our predecessor's, who was killed."""
+    supervisor = processes.read_supervisor(data_dir)
+    if supervisor is None or not systemd_unit.is_under_systemd():
+        return None
+    return systemd_unit.Foreign(supervisor.pid)
 
 
 def bring_up(data_dir: Path, wishes: Wishes, progress: Progress) -> subprocess.Popen[bytes] | None:
@@ -346,7 +381,9 @@ def _tell_failure(failure: StartFailed) -> None:
             click.echo(f"  {line}", err=True)
 
 
-def _run_until_interrupted(process: subprocess.Popen[bytes], data_dir: Path) -> int:
+def _run_until_interrupted(
+    process: subprocess.Popen[bytes] | systemd_unit.Foreign, data_dir: Path
+) -> int:
     """Wait for Ctrl-C (or SIGTERM, SIGHUP), then stop like `podium down`."""
 
     def interrupt(*_: Any) -> None:
@@ -356,6 +393,7 @@ def _run_until_interrupted(process: subprocess.Popen[bytes], data_dir: Path) -> 
         for number in (signal.SIGTERM, signal.SIGHUP):
             signal.signal(number, interrupt)
         click.echo("press Ctrl-C to stop it (its data stays)")
+        systemd_unit.say_ready()
         process.wait()
     except KeyboardInterrupt:
         click.echo()
