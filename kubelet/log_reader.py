@@ -1,19 +1,23 @@
 """Reading container logs: tail, since, follow, over rotated files.
 
 Room kubelet; called by server.py and termination.py. A log is `<attempt>.log` and, once rotated,
-`<attempt>.log.<time>` beside it, in CRI format: "<RFC 3339 nano> stdout|stderr F|P <text>", where P
-means that the line goes on. Lines are handled many at a time: a log may have millions.
+`<attempt>.log.<time>` (or `….gz`) beside it, in CRI format: "<RFC 3339 nano> stdout|stderr F|P
+<text>", where P means that the line goes on. Lines are handled many at a time: a log may have
+millions.
 """
 
 from __future__ import annotations
 
+import gzip
 import io
 import os
+import shutil
+import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, cast
 
 from podium.api import meta
 
@@ -117,8 +121,11 @@ def _open_all(path: Path) -> list[io.FileIO]:
     if current is None:
         return []
     files = [current]
-    for old in sorted(path.parent.glob(f"{path.name}.*"), reverse=True):
-        file = _open(old)
+    rotated = {str(old) for old in path.parent.glob(f"{path.name}.*")}
+    for old in sorted(rotated, reverse=True):
+        if old.endswith(".tmp") or old.removesuffix(".gz") in rotated - {old}:
+            continue  # it is being compressed, or has been just now
+        file = _open(Path(old))
         if file is not None and os.path.sameopenfile(file.fileno(), current.fileno()):
             file.close()
         elif file is not None:
@@ -127,9 +134,16 @@ def _open_all(path: Path) -> list[io.FileIO]:
 
 
 def _open(path: Path) -> io.FileIO | None:
-    """None for a file that has just gone."""
+    """None for a file that has just gone; of a compressed one its content, in a file without a
+    name."""
     try:
-        return open(path, "rb", buffering=0)
+        if path.suffix != ".gz":
+            return open(path, "rb", buffering=0)
+        with gzip.open(path) as packed:
+            plain = cast(io.FileIO, tempfile.TemporaryFile(buffering=0))  # noqa: SIM115 - the caller closes
+            shutil.copyfileobj(packed, plain, BLOCK)
+            plain.seek(0)
+            return plain
     except FileNotFoundError:
         return None
 

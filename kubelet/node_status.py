@@ -17,6 +17,7 @@ from typing import Any
 from kubelet import machine
 from kubelet.allocatable import allocatable
 from kubelet.configuration import KubeletConfiguration
+from kubelet.runtime_class import HANDLERS
 from podium.api import meta
 from podium.client.errors import AlreadyExists, Conflict, NotFound
 from podium.client.http import Client
@@ -152,7 +153,9 @@ class NodeReporter:
             "daemonEndpoints": {"kubeletEndpoint": {"Port": self._port}},
             "nodeInfo": machine.node_info(self._runtime_version),
             "features": {"supplementalGroupsPolicy": True},
-            "runtimeHandlers": [{"name": "", "features": machine.runtime_features()}],
+            "runtimeHandlers": [
+                {"name": name, "features": machine.runtime_features()} for name in HANDLERS
+            ],
             "images": self._images()[: _bound(self._settings.node_status_max_images)],
         }
 

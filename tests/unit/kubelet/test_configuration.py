@@ -88,6 +88,10 @@ def test_allocatable_is_what_reservations_and_eviction_leave() -> None:
         "evictionHard: {memory.available: 1Gi, nodefs.available: 10%}\n"
     )
     capacity = {"cpu": "4", "memory": "8Gi", "ephemeral-storage": "1000", "pods": "250"}
+    assert (
+        allocatable({"memory": "8Gi", "hugepages-2Mi": "1Gi"}, KubeletConfiguration())["memory"]
+        == f"{(7 << 20) - (100 << 10)}Ki"
+    )
     assert allocatable(capacity, settings) == {
         "cpu": "3500m", "memory": f"{6 << 20}Ki", "ephemeral-storage": "900", "pods": "250",
     }  # fmt: skip

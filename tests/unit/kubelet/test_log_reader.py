@@ -182,8 +182,11 @@ def test_large_logs_are_rotated_and_the_oldest_go(
         assert rotate_logs(runtime, 10, MAX_FILES) == 1
     append(log, "now")
     assert len(reopened) == MAX_FILES + 2
-    assert len(list(log.parent.iterdir())) == MAX_FILES
-    assert text(log).splitlines()[-2:] == [f"line {MAX_FILES + 1}", "now"]
+    packed = [path.suffix for path in log.parent.iterdir()].count(".gz")
+    assert (len(list(log.parent.iterdir())), packed) == (MAX_FILES, MAX_FILES - 2)
+    kept = [f"line {number}" for number in range(3, MAX_FILES + 2)]
+    assert text(log).splitlines() == [*kept, "now"]
+    assert text(log, tailLines="4").splitlines() == [*kept[-3:], "now"]
 
 
 def test_small_logs_and_ended_containers_are_left_alone(
