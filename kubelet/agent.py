@@ -228,8 +228,11 @@ class Kubelet:
             clock = self._start_clock()
             if self._shutdown.grace_s and os.path.exists(SYSTEM_BUS):
                 threading.Thread(target=self._shutdown_lock.run, name="logind", daemon=True).start()
+            memory_watch = self._eviction.memory_watch()
+            threading.Thread(target=memory_watch.run, name="memory-watch", daemon=True).start()
             say_ready()
             self._stopping.wait()
+            memory_watch.stop()
             self._shutdown_lock.stop()
             clock.shutdown(wait=False)
         for part in (

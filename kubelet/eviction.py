@@ -15,13 +15,13 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from kubelet import machine, thresholds
+from kubelet import machine, resources, thresholds
 from kubelet.admission import Rejection
 from kubelet.configuration import KubeletConfiguration
 from kubelet.early_end import EarlyEnd
 from kubelet.eviction_plan import RESOURCE_OF, Candidate, Left, Pressure, eviction_message, rank
+from kubelet.memory_watch import MemoryWatch
 from kubelet.pod_usage import PodUsage
-from kubelet.resources import qos_class
 from kubelet.storage_limits import excess
 from kubelet.thresholds import Threshold
 from podium.api import meta
@@ -32,7 +32,6 @@ log = logging.getLogger("eviction")
 
 EVERY_S = 10.0
 AT_ONCE_S = 1.0  # what a hard threshold leaves a container to end
-CRITICAL_PRIORITY = 2_000_000_000
 _MIRROR = "kubernetes.io/config.mirror"
 _SOURCE = "kubernetes.io/config.source"  # a static Pod says "file"
 _MEMORY_TAINT = "node.kubernetes.io/memory-pressure"
@@ -69,11 +68,21 @@ class Eviction:
         if not self._conditions or is_critical(pod):
             return None
         if self._conditions == {"MemoryPressure"} and (
-            qos_class(pod) != "BestEffort" or _tolerates_memory_pressure(pod)
+            resources.qos_class(pod) != "BestEffort" or _tolerates_memory_pressure(pod)
         ):
             return None
         shown = " ".join(sorted(self._conditions))
         return Rejection(_REASON, f"Pod was rejected: The node had condition: [{shown}]. ")
+
+    def memory_watch(self) -> MemoryWatch:
+        """Has the kernel call for a turn when the largest of the memory thresholds is passed."""
+        capacity = machine.resources(self._node_dir).memory
+        amounts = [
+            one.value.of(capacity)
+            for one in self._settings.thresholds()
+            if one.signal == thresholds.MEMORY
+        ]
+        return MemoryWatch(max(amounts, default=0), capacity, self.synchronize)
 
     # ---- a turn ----
 
@@ -152,7 +161,7 @@ def is_critical(pod: Object) -> bool:
     annotations = pod["metadata"].get("annotations") or {}
     if _MIRROR in annotations or annotations.get(_SOURCE, "api") != "api":
         return True
-    return (pod["spec"].get("priority") or 0) >= CRITICAL_PRIORITY
+    return resources.is_critical(pod)
 
 
 def _tolerates_memory_pressure(pod: Object) -> bool:

@@ -17,7 +17,7 @@ from typing import Any
 from kubelet.admission import Rejection
 from kubelet.configuration import KubeletConfiguration, ShutdownStep
 from kubelet.early_end import SHUTDOWN_MESSAGE, EarlyEnd
-from kubelet.eviction import CRITICAL_PRIORITY
+from kubelet.resources import SYSTEM_CRITICAL_PRIORITY
 from podium.api import meta
 
 Object = dict[str, Any]
@@ -96,7 +96,7 @@ def steps_of(settings: KubeletConfiguration) -> tuple[ShutdownStep, ...]:
     critical_s = settings.shutdown_grace_critical_s
     return (
         ShutdownStep(0, settings.shutdown_grace_s - critical_s),
-        ShutdownStep(CRITICAL_PRIORITY, critical_s),
+        ShutdownStep(SYSTEM_CRITICAL_PRIORITY, critical_s),
     )
 
 
