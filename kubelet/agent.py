@@ -96,6 +96,7 @@ class Kubelet:
         host = host_address(config["host"])
         self._reporter = NodeReporter(
             self._client,
+            self._recorder,
             name,
             pod_cidr=node["podCIDR"],
             node_dir=node_dir,

@@ -14,12 +14,13 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from kubelet import machine
+from kubelet import machine, node_events
 from kubelet.allocatable import allocatable
 from kubelet.configuration import KubeletConfiguration
 from kubelet.runtime_class import HANDLERS
 from podium.api import meta
 from podium.client.errors import AlreadyExists, Conflict, NotFound
+from podium.client.event_recorder import Recorder
 from podium.client.http import Client
 
 log = logging.getLogger("node-status")
@@ -44,11 +45,11 @@ class NodeReporter:
     """One Node. `images` gives what its status shows of them."""
 
     def __init__(
-        self, client: Client, name: str, *, pod_cidr: str, node_dir: str, host: str,
-        images: Callable[[], list[Object]], settings: KubeletConfiguration, runtime_version: str,
-        huge_pages: Mapping[str, str] | None = None,
+        self, client: Client, recorder: Recorder, name: str, *, pod_cidr: str, node_dir: str,
+        host: str, images: Callable[[], list[Object]], settings: KubeletConfiguration,
+        runtime_version: str, huge_pages: Mapping[str, str] | None = None,
     ) -> None:  # fmt: skip
-        self._client = client
+        self._client, self._recorder = client, recorder
         self._settings, self._runtime_version = settings, runtime_version
         self._huge_pages = huge_pages or {}
         self.pressures: Callable[[], frozenset[str]] = frozenset  # conditions that hold
@@ -78,10 +79,12 @@ class NodeReporter:
         try:
             self._node = self._client.create("nodes", self._new_node())
             self._reported_at = time.monotonic()
+            self._tell({}, self._node["status"])
         except AlreadyExists:
             self._node = self._client.get("nodes", self.name)
             self._put_labels()
             self.reconcile(self.name)
+        self._recorder.event(self._node, "Normal", "Starting", "Starting kubelet.")
         self.renew_lease()
 
     def _new_node(self) -> Object:
@@ -131,6 +134,11 @@ class NodeReporter:
                 "nodes", self.name, None, {"status": fresh}, subresource="status"
             )
             self._reported_at = time.monotonic()
+        self._tell(old, fresh)
+
+    def _tell(self, old: Object, fresh: Object) -> None:
+        for type_, reason, message in node_events.changes(self.name, old, fresh):
+            self._recorder.event(self._node, type_, reason, message)
 
     def status(self, old: Object) -> Object:
         """What the machine says of itself now; `old` is what its times go on from."""

@@ -129,6 +129,7 @@ class PodSync:
         self._settings, self._user_ranges, self._qos = settings, user_ranges, qos
         self._gates, self._requeue = gates, requeue
         self._early_ends: dict[str, EarlyEnd] = {}
+        self._has_told_of_dns = False
         self._modules = security_admission.find_modules()
         self._runtime, self._network, self._recorder = runtime, network, recorder
         self._puller, self._volumes, self._configs = puller, volumes, configs
@@ -375,8 +376,7 @@ class PodSync:
         memory, has_host_network = look.memory, bool(look.pod["spec"].get("hostNetwork"))
         if not look.has_sandbox:
             check_handler(look.pod, self._objects.get)
-            for warning in self._configs.dns.warnings(look.pod):
-                self._tell_once(look, "DNSConfigForming", warning)
+            self._tell_of_dns(look)
         if not look.has_sandbox:
             if look.sandbox is not None or look.status.get("podIP"):
                 self._drop_lost_sandbox(look)
@@ -397,6 +397,16 @@ class PodSync:
         else:
             self._limit_again(look)
         return memory.ip
+
+    def _tell_of_dns(self, look: Look) -> None:
+        """What did not fit; and once, of the node, that there is no DNS of the cluster. Kubernetes
+        says the latter of each Pod as well: but no Pod has asked for it, it is the default."""
+        for warning in self._configs.dns.warnings(look.pod):
+            self._tell_once(look, "DNSConfigForming", warning)
+        missing = self._configs.dns.missing_cluster_dns(look.pod)
+        if missing and not self._has_told_of_dns:
+            self._has_told_of_dns = True
+            self._recorder.event(self._node(), "Warning", "MissingClusterDNS", missing)
 
     def _limit(self, look: Look, wanted: Bandwidth) -> None:
         if look.memory.bandwidth != wanted:

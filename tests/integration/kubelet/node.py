@@ -90,7 +90,8 @@ class Node:
         self.source = PodSource(self.pods, self.statics)
         settings = KubeletConfiguration()
         self.reporter = NodeReporter(
-            self.client, NAME, pod_cidr="10.244.0.0/24", node_dir=str(node_dir), host="192.0.2.7",
+            self.client, self.recorder, NAME, pod_cidr="10.244.0.0/24", node_dir=str(node_dir),
+            host="192.0.2.7",
             images=list, settings=settings, runtime_version=runtime.version,
         )  # fmt: skip
         self.objects = ObjectWatch(self.client, self.wake)
