@@ -53,6 +53,7 @@ class PodUsage:
         for container in _containers(pod):
             name = container["name"]
             found = disk_usage(str(self._configs.log_dir(pod) / name))
+            found += disk_usage(str(self._volumes.pod_dir(uid) / "image-volumes" / name))
             for status in (s for s in statuses if s.name == name):
                 found += self._written(status)
             containers[name] = found

@@ -6,10 +6,11 @@ while: the larger the directory, the longer.
 
 from __future__ import annotations
 
-import contextlib
 import os
 import time
 from dataclasses import dataclass
+
+from kubelet.runtime.disk_usage import disk_usage
 
 KEPT_S = 30.0
 KEPT_FOR_EACH_S = 50.0  # a second of counting is paid for by so much rest
@@ -70,20 +71,5 @@ class DiskUsage:
 def count(path: str) -> Usage:
     """Blocks and inodes of everything below, on the same file system; links are not followed, and
     a file with several names counts once."""
-    try:
-        top = os.lstat(path)
-    except OSError:
-        return Usage(0, 0)
-    used, seen, left = top.st_blocks * 512, {top.st_ino}, [path]
-    while left:
-        with contextlib.suppress(OSError), os.scandir(left.pop()) as entries:  # removed meanwhile
-            for entry in entries:
-                with contextlib.suppress(OSError):
-                    status = entry.stat(follow_symlinks=False)
-                    if status.st_dev != top.st_dev or status.st_ino in seen:
-                        continue
-                    seen.add(status.st_ino)
-                    used += status.st_blocks * 512
-                    if entry.is_dir(follow_symlinks=False):
-                        left.append(entry.path)
-    return Usage(used, len(seen))
+    found = disk_usage(path)
+    return Usage(found.bytes, found.inodes)
