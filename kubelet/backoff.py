@@ -15,10 +15,12 @@ FORGET_S = 2 * LAST_S
 
 @dataclass
 class Backoff:
-    """Times are seconds since the epoch. `delay_s` 0: it has not failed lately."""
+    """Times are seconds since the epoch. `delay_s` 0: it has not failed lately. It never waits
+    longer than `last_s`."""
 
     delay_s: float = 0.0
     updated_at: float = 0.0
+    last_s: float = LAST_S
 
     def due(self, failed_at: float) -> float:
         """When what failed at that time may be tried again."""
@@ -30,7 +32,7 @@ class Backoff:
         """It is tried again now: after another failure it will have to wait longer."""
         if failed_at - self.updated_at > FORGET_S:
             self.delay_s = 0.0
-        self.delay_s = min(self.delay_s * 2, LAST_S) or FIRST_S
+        self.delay_s = min(self.delay_s * 2 or FIRST_S, self.last_s)
         self.updated_at = now
 
 

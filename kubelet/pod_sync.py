@@ -456,7 +456,8 @@ class PodSync:
             return self._fail(look, name, "CreateContainerConfigError", failure)
         except (NoCommand, ProfileError, RuntimeFailure, OSError) as failure:
             return self._fail(look, name, "CreateContainerError", failure)
-        backoff = look.memory.backoffs.setdefault(name, Backoff())
+        last_s = self._settings.max_restart_backoff_s
+        backoff = look.memory.backoffs.setdefault(name, Backoff(last_s=last_s))
         if start.failed_at is not None:
             backoff.tried(start.failed_at, time.time())
         try:

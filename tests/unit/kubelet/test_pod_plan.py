@@ -220,3 +220,9 @@ def test_back_off_is_forgotten_after_ten_quiet_minutes() -> None:
 
 def test_durations_are_written_as_go_does() -> None:
     assert [go_duration(s) for s in (10, 80, 300)] == ["10s", "1m20s", "5m0s"]
+
+
+def test_a_node_can_be_told_to_wait_no_longer_than_a_while() -> None:
+    backoff = Backoff(last_s=3)
+    backoff.tried(1000.0, 1000.0)
+    assert backoff.due(1001.0) == 1004.0
