@@ -200,8 +200,8 @@ class PodSync:
         if pod_status.is_terminal(look.status):
             self._free(look)
             return None
-        if uid in self._early_ends:
-            self._end_now(look, self._early_ends[uid])
+        if look.uid in self._early_ends:
+            self._end_now(look, self._early_ends[look.uid])
             return None
         return self._run(look)
 
