@@ -9,7 +9,7 @@ Where others can see it as soon as it is there, a process must not have more tha
 them may have CAP_SYS_PTRACE, and with it could take over a process, or reach the host through its
 /proc/<pid>/root. So the shim's child does all that takes the host's root, and then clones the real
 one as its sibling, of which it tells "pid <pid>" before it ends: a container's first process in a
-user namespace, and every process that is exec'ed in a container.
+user namespace or in a PID namespace that is there already, and every process that is exec'ed.
 """
 
 from __future__ import annotations
@@ -36,6 +36,7 @@ READY, GO, TTY, PID = b"ready", b"go", b"tty", b"pid "
 MESSAGE_MAX_BYTES = 8192
 _DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _MAX_FD = 1 << 30
+_FILTERED = -1  # in place of capabilities: the filter is set
 _FILES, _FILES_MAX = 1024, 524_288  # RLIMIT_NOFILE, soft and hard
 
 
@@ -58,12 +59,10 @@ class ProcessPlan:
 
 @dataclass(frozen=True)
 class UserNamespace:
-    """Where a container's first process goes, and its root with it; `pid_namespace_of` is a pidfd
-    of who is in the PID namespace that it shall be in, -1 for a new one."""
+    """Where a container's first process goes, and its root with it."""
 
     fd: int
     ids: IdMapping
-    pid_namespace_of: int
 
 
 def become_container(
@@ -74,47 +73,72 @@ def become_container(
     plan: ProcessPlan,
     *,
     users: UserNamespace | None,
+    neighbour: int,
 ) -> NoReturn:
-    """The container's first process: make its world, wait for "go", exec."""
+    """The container's first process: make its world, wait for "go", exec. `neighbour` is a pidfd of
+    who is in the PID namespace that it shall be in; -1 if it is in there already."""
     with _reporting(control):
         syscalls.prctl(syscalls.PR_SET_PDEATHSIG, signal.SIGKILL)  # no container without its shim
-        _take_stdio(control, stdio, keep=(users.fd, users.pid_namespace_of) if users else ())
+        _take_stdio(control, stdio, keep=(neighbour, users.fd if users else -1))
         _join_cgroups(procs_files)
         _write_oom_score(plan.oom_score_adj)
         if users:
-            _enter_user_namespace(control, root, users)
-            os.setsid()
+            _enter_user_namespace(control, root, users, neighbour)
             mapped_rootfs.enter(root)
         else:
             syscalls.unshare(syscalls.CLONE_NEWCGROUP)
-            os.setsid()
-            rootfs.enter(root)
+            rootfs.enter(root, rootfs.take_proc_of(neighbour) if neighbour >= 0 else -1)
         terminal = [_open_terminal(plan.uid, with_console=True)] if plan.tty else []
-        _control_terminal(plan)
         _prepare()
-        with socket.socket(fileno=os.dup(control)) as channel:
-            socket.send_fds(channel, [READY], terminal)
-            for fd in terminal:
-                os.close(fd)
-            if channel.recv(len(GO)) != GO:
-                os._exit(0)  # the shim has gone
-        path, mask = _become_user(plan)
-        _set_filter(plan, mask)
-        _exec(path, plan)
+        if neighbour >= 0 and not users:
+            mask = _become_user_beside(control, neighbour, plan)
+            _get_ready(control, terminal, plan)
+        else:
+            _get_ready(control, terminal, plan)
+            mask = _become_user(plan)
+        _run(plan, mask)
 
 
-def _enter_user_namespace(control: int, root: RootPlan, users: UserNamespace) -> None:
+def _get_ready(control: int, terminal: list[int], plan: ProcessPlan) -> None:
+    """Returns when the command may run."""
+    os.setsid()
+    _control_terminal(plan)
+    with socket.socket(fileno=os.dup(control)) as channel:
+        socket.send_fds(channel, [READY], terminal)
+        for fd in terminal:
+            os.close(fd)
+        if channel.recv(len(GO)) != GO:
+            os._exit(0)  # the shim has gone
+
+
+def _enter_user_namespace(
+    control: int, root: RootPlan, users: UserNamespace, neighbour: int
+) -> None:
     """Returns in another process than the one that called it."""
     mapped_rootfs.prepare(root, users.ids, users.fd)
     flags = syscalls.CLONE_NEWNS | syscalls.CLONE_NEWCGROUP
-    if users.pid_namespace_of >= 0:
-        syscalls.setns(users.pid_namespace_of, syscalls.CLONE_NEWPID)
+    if neighbour >= 0:
+        syscalls.setns(neighbour, syscalls.CLONE_NEWPID)
+        os.close(neighbour)
     else:
         flags |= syscalls.CLONE_NEWPID
     _become_sibling(control, lambda: user_namespace.clone_inside(users.fd, flags))
     os.close(users.fd)
-    if users.pid_namespace_of >= 0:
-        os.close(users.pid_namespace_of)
+
+
+def _become_user_beside(control: int, neighbour: int, plan: ProcessPlan) -> int:
+    """Returns in another process than the one that called it, in the neighbour's PID namespace and
+    with no more privileges than the command; the capabilities of which are given, or _FILTERED if
+    nothing is left to do. A filter must let `clone` pass, unless it can be set without privileges,
+    and so after it."""
+    syscalls.setns(neighbour, syscalls.CLONE_NEWPID)
+    os.close(neighbour)
+    mask = _become_user(plan)
+    if not plan.no_new_privileges:
+        _set_filter(plan, mask)
+        mask = _FILTERED
+    _become_sibling(control, syscalls.fork_sibling)
+    return mask
 
 
 def _become_sibling(control: int, clone: Callable[[], int]) -> None:
@@ -141,34 +165,26 @@ def join_container(
     *,
     has_user_namespace: bool,
 ) -> NoReturn:
-    """One more process in a running container. Only the last of it is in its PID namespace, and
-    has no more privileges than the command; so a filter must let `clone` pass, unless it can be set
-    without privileges."""
+    """One more process in a running container."""
     with _reporting(control):
         syscalls.prctl(syscalls.PR_SET_PDEATHSIG, signal.SIGKILL)
         _take_stdio(control, stdio, keep=(pidfd,))
         _join_cgroups(procs_files)
         _write_oom_score(plan.oom_score_adj)
-        flags = syscalls.CLONE_NEWNS | syscalls.CLONE_NEWCGROUP | syscalls.CLONE_NEWPID
+        flags = syscalls.CLONE_NEWNS | syscalls.CLONE_NEWCGROUP
         syscalls.setns(pidfd, flags | (syscalls.CLONE_NEWUSER if has_user_namespace else 0))
         if has_user_namespace:
             user_namespace.become_root()
-        os.close(pidfd)
         if plan.tty:
             master = _open_terminal(plan.uid, with_console=False)
             with socket.socket(fileno=os.dup(control)) as channel:
                 socket.send_fds(channel, [TTY], [master])
             os.close(master)
         _prepare()
-        path, mask = _become_user(plan)
-        if not plan.no_new_privileges:
-            _set_filter(plan, mask)
-        _become_sibling(control, syscalls.fork_sibling)
+        mask = _become_user_beside(control, pidfd, plan)
         os.setsid()
         _control_terminal(plan)
-        if plan.no_new_privileges:
-            _set_filter(plan, mask)
-        _exec(path, plan)
+        _run(plan, mask)
 
 
 class _reporting:  # reads as a statement: `with _reporting(control): …`
@@ -270,21 +286,23 @@ def _write_oom_score(value: int) -> None:
         os.close(fd)
 
 
-def _become_user(plan: ProcessPlan) -> tuple[str, int]:
-    """Be who the command will be, where it will be; what to execute and the capabilities."""
+def _become_user(plan: ProcessPlan) -> int:
+    """Be who the command will be; its capabilities."""
     syscalls.reset_signals()  # what Python, the shim or the launcher's starter had ignored
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
     os.umask(0o022)
-    mask = _drop_privileges(plan)
+    return _drop_privileges(plan)
+
+
+def _run(plan: ProcessPlan, mask: int) -> NoReturn:
     try:
         os.chdir(plan.cwd)
     except OSError as error:
         raise RuntimeFailure(f'chdir "{plan.cwd}": {_reason(error)}') from None
     _check_cwd(plan.cwd)
-    return find_executable(plan.argv[0], plan.env), mask
-
-
-def _exec(path: str, plan: ProcessPlan) -> NoReturn:
+    path = find_executable(plan.argv[0], plan.env)
+    if mask != _FILTERED:
+        _set_filter(plan, mask)
     try:
         os.execve(path, list(plan.argv), plan.env)
     except FileNotFoundError:
@@ -327,8 +345,8 @@ def _drop_privileges(plan: ProcessPlan) -> int:
 
 
 def _set_filter(plan: ProcessPlan, mask: int) -> None:
-    """The filter comes last: all that it must let pass is execve and, without no_new_privs (which
-    makes CAP_SYS_ADMIN unnecessary), one capset."""
+    """The filter comes as late as can be: at best all that it must let pass is execve and, without
+    no_new_privs (which makes CAP_SYS_ADMIN unnecessary), one capset."""
     if not plan.seccomp:
         return
     program = binascii.a2b_base64(plan.seccomp)

@@ -2,7 +2,8 @@
 
 Runs in the shim. `start_init` makes the namespace and its PID 1, a fork of the shim that is nobody,
 has nothing and sleeps: the kernel reaps for it what containers leave behind, and ends with it all
-that is in the namespace. `clone_into` begins a process beside another one (`man 7 pid_namespaces`).
+that is in the namespace (`man 7 pid_namespaces`). How a process gets into it is in
+container_child.py.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ def start_init(title: str, user_namespace_fd: int = -1) -> tuple[int, socket.soc
     flags = syscalls.CLONE_NEWPID | syscalls.CLONE_NEWNS
     pid = syscalls.clone(flags if user_namespace_fd < 0 else 0)
     if pid == 0 and user_namespace_fd < 0:
-        _be_init(theirs.fileno(), title)
+        _be_init(theirs.fileno(), title, has_proc=True)
     elif pid == 0:
         _make_init_inside(theirs.fileno(), title, user_namespace_fd, flags)
     theirs.close()
@@ -50,13 +51,13 @@ def _make_init_inside(control: int, title: str, user_namespace_fd: int, flags: i
         if pid == 0:
             os.close(writer)
             os.read(reader, 1)  # until the shim has been told of us
-            _be_init(control, title)
+            _be_init(control, title, has_proc=False)
         os.write(control, str(pid).encode())
     finally:
         os._exit(0)
 
 
-def _be_init(control: int, title: str) -> NoReturn:
+def _be_init(control: int, title: str, *, has_proc: bool) -> NoReturn:
     """Nothing that containers can see of it in /proc may lead to the host: no file is open, its
     root is an empty directory, and it has no privilege that theirs could be measured by."""
     try:
@@ -66,7 +67,7 @@ def _be_init(control: int, title: str) -> NoReturn:
         signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # the kernel reaps
         signal.signal(signal.SIGTERM, signal.SIG_DFL)  # what has no handler does not reach a PID 1
         signal.pthread_sigmask(signal.SIG_SETMASK, ())
-        _enter_empty_root()
+        _enter_empty_root(has_proc=has_proc)
         os.setgroups(())
         os.setresgid(_NOBODY, _NOBODY, _NOBODY)
         os.setresuid(_NOBODY, _NOBODY, _NOBODY)
@@ -77,27 +78,17 @@ def _be_init(control: int, title: str) -> NoReturn:
         os._exit(0)
 
 
-def _enter_empty_root() -> None:
+def _enter_empty_root(*, has_proc: bool) -> None:
+    """Outside of a user namespace it holds the namespace's /proc, read-only, for containers to
+    take: their makers are not in the namespace, and could not mount one."""
     syscalls.set_propagation_private()
-    syscalls.mount("tmpfs", "/proc", "tmpfs", syscalls.MS_RDONLY, "size=4k,mode=555")
+    syscalls.mount("tmpfs", "/proc", "tmpfs", 0, "size=4k,mode=555")
+    if has_proc:
+        quiet = syscalls.MS_NOSUID | syscalls.MS_NODEV | syscalls.MS_NOEXEC
+        os.mkdir("/proc/proc")
+        syscalls.mount("proc", "/proc/proc", "proc", quiet | syscalls.MS_RDONLY)
+    syscalls.remount_readonly("/proc")
     os.chdir("/proc")  # which directory is covered does not matter, but it must be there
     syscalls.pivot_root(".", ".")
     syscalls.umount(".", syscalls.MNT_DETACH)
     os.chdir("/")
-
-
-def clone_into(pid_namespace_of: int, own_pid_namespace_fd: int, flags: int) -> int:
-    """Clone a process that begins in the PID namespace of another: its pid, or 0 in the child. This
-    process itself stays where it is."""
-    pidfd = os.pidfd_open(pid_namespace_of)
-    try:
-        syscalls.setns(pidfd, syscalls.CLONE_NEWPID)
-    finally:
-        os.close(pidfd)
-    child = -1
-    try:
-        child = syscalls.clone(flags)
-    finally:
-        if child:  # the child itself could not go back, and need not
-            syscalls.setns(own_pid_namespace_fd, syscalls.CLONE_NEWPID)
-    return child

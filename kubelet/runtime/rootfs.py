@@ -92,8 +92,9 @@ def make_directories(directory: str, owner: int) -> None:
     os.chown(f"{directory}/upper", owner, owner)  # it is the new root directory
 
 
-def enter(plan: RootPlan) -> None:
-    """Make the root and be in it: afterwards "/" is the container's and the host's is gone."""
+def enter(plan: RootPlan, proc_fd: int = -1) -> None:
+    """Make the root and be in it: afterwards "/" is the container's and the host's is gone.
+    `proc_fd` is a /proc to take, -1 for a new one of this process's PID namespace."""
     os.umask(0)
     syscalls.set_propagation_private()
     mount_overlay(plan)
@@ -102,7 +103,7 @@ def enter(plan: RootPlan) -> None:
     host_devices = list_host_devices() if plan.privileged else []
     os.chdir(f"{plan.directory}/rootfs")
     pivot()
-    _mount_proc_and_sys(plan)
+    _mount_proc_and_sys(plan, proc_fd)
     mount_dev(shm, host_devices)
     mount_terminals_and_queues()
     for device in plan.devices:
@@ -184,12 +185,29 @@ def pivot() -> None:
     os.chdir("/")
 
 
-def _mount_proc_and_sys(plan: RootPlan) -> None:
+def take_proc_of(pidfd: int) -> int:
+    """A copy of the /proc that a process sees: that of its PID namespace, in which we are not."""
+    own = os.open("/proc/self/ns/mnt", os.O_RDONLY | os.O_CLOEXEC)
+    syscalls.setns(pidfd, syscalls.CLONE_NEWNS)
+    try:
+        tree_fd = syscalls.open_tree("/proc", with_mounts_below=False)
+    finally:
+        syscalls.setns(own, syscalls.CLONE_NEWNS)
+        os.close(own)
+    syscalls.make_writable(tree_fd)
+    return tree_fd
+
+
+def _mount_proc_and_sys(plan: RootPlan, proc_fd: int) -> None:
     for path in ("/proc", "/sys"):
         make_mount_point(path)
     quiet = MS_NOSUID | MS_NODEV | MS_NOEXEC
     unless_privileged = 0 if plan.privileged else MS_RDONLY
-    syscalls.mount("proc", "/proc", "proc", quiet)
+    if proc_fd < 0:
+        syscalls.mount("proc", "/proc", "proc", quiet)
+    else:
+        syscalls.move_mount(proc_fd, "/proc")
+        os.close(proc_fd)
     syscalls.mount("sysfs", "/sys", "sysfs", quiet | unless_privileged)
     mount_cgroups(plan)
 

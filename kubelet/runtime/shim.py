@@ -175,7 +175,6 @@ class Shim:
         self._init: socket.socket | None = None
         self.ids: IdMapping | None = None
         self.user_namespace_fd = -1  # of the sandbox's, if it has one
-        self.own_pid_namespace_fd = os.open("/proc/self/ns/pid", os.O_RDONLY | os.O_CLOEXEC)
         self._handlers: dict[str, Callable[[Request], None]] = {
             "run_sandbox": self._run_sandbox,
             "stop_sandbox": self._stop_sandbox,

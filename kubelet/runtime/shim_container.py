@@ -21,7 +21,6 @@ from kubelet.runtime import (
     container_child,
     errors,
     messages,
-    pid_namespace,
     rootfs,
     syscalls,
 )
@@ -79,7 +78,6 @@ class Owner(Protocol):
     loop: EventLoop
     sandbox_id: str
     shm_dir: str
-    own_pid_namespace_fd: int
     ids: IdMapping | None  # of the sandbox's user namespace
     user_namespace_fd: int
 
@@ -205,25 +203,21 @@ class Container:
     def _clone(
         self, control: int, stdio: tuple[int, int, int], procs: list[str], root: RootPlan
     ) -> None:
-        neighbour = self.owner.pid_in_namespace_of(self.config)
-        users = self._user_namespace(neighbour)
-        if users:
-            self._maker = pid = syscalls.clone(syscalls.CLONE_NEWNS)
-        elif neighbour:
-            own = self.owner.own_pid_namespace_fd
-            self.pid = pid = pid_namespace.clone_into(neighbour, own, syscalls.CLONE_NEWNS)
+        pid = self.owner.pid_in_namespace_of(self.config)
+        neighbour = os.pidfd_open(pid) if pid not in (0, os.getpid()) else -1
+        ids = self.owner.ids
+        users = UserNamespace(self.owner.user_namespace_fd, ids) if ids else None
+        if users or neighbour >= 0:
+            self._maker = child = syscalls.clone(syscalls.CLONE_NEWNS)
         else:
-            self.pid = pid = syscalls.clone(syscalls.CLONE_NEWNS | syscalls.CLONE_NEWPID)
-        if pid == 0:
-            container_child.become_container(control, stdio, procs, root, self._plan, users=users)
-        if users and users.pid_namespace_of >= 0:
-            os.close(users.pid_namespace_of)
-
-    def _user_namespace(self, neighbour: int) -> UserNamespace | None:
-        if not self.owner.ids:
-            return None
-        pidfd = os.pidfd_open(neighbour) if neighbour else -1
-        return UserNamespace(self.owner.user_namespace_fd, self.owner.ids, pidfd)
+            flags = 0 if pid else syscalls.CLONE_NEWPID
+            self.pid = child = syscalls.clone(syscalls.CLONE_NEWNS | flags)
+        if child == 0:
+            container_child.become_container(
+                control, stdio, procs, root, self._plan, users=users, neighbour=neighbour
+            )
+        if neighbour >= 0:
+            os.close(neighbour)
 
     def _outside(self, uid: int, gid: int) -> tuple[int, int]:
         """The ids that they have in the sandbox's parent user namespace."""
@@ -242,7 +236,7 @@ class Container:
         data, fds, _flags, _address = socket.recv_fds(self._control, MESSAGE_MAX_BYTES, 1)
         if data == READY:
             self._become_ready(fds)
-        elif data.startswith(PID):
+        elif data.startswith(PID) and not self.pid:
             self._become_parent(int(data.removeprefix(PID)))
         elif data.startswith(b"error "):
             _, kind, text = data.decode(errors="replace").split(" ", 2)
@@ -557,7 +551,7 @@ class Exec:
         data, fds, _flags, _address = socket.recv_fds(self._control, MESSAGE_MAX_BYTES, 1)
         if fds:
             self._attach_terminal(fds[0])
-        elif data.startswith(PID):
+        elif data.startswith(PID) and not self.pid:
             self.pid = int(data.removeprefix(PID))
             if self._is_killed:
                 self.kill()

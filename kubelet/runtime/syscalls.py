@@ -159,9 +159,9 @@ def pivot_root(new_root: str, put_old: str) -> None:
     _checked(_libc.pivot_root(_text(new_root), _text(put_old)), "pivot_root", new_root)
 
 
-def open_tree(path: str) -> int:
+def open_tree(path: str, *, with_mounts_below: bool = True) -> int:
     """A detached copy of the mounts at `path` and below: bind mount it with `move_mount`."""
-    flags = _OPEN_TREE_CLONE | _OPEN_TREE_CLOEXEC | _AT_RECURSIVE
+    flags = _OPEN_TREE_CLONE | _OPEN_TREE_CLOEXEC | (_AT_RECURSIVE if with_mounts_below else 0)
     words = (_long(_SYS_OPEN_TREE), _long(_AT_FDCWD), _text(path), _long(flags))
     return _checked(_libc.syscall(*words), "open_tree", path)
 
@@ -196,6 +196,13 @@ def map_ids(tree_fd: int, user_namespace_fd: int) -> None:
 def make_readonly(tree_fd: int) -> None:
     """Every mount of a tree that `open_tree` gave becomes read-only."""
     _mount_setattr(tree_fd, "", _AT_EMPTY_PATH | _AT_RECURSIVE)
+
+
+def make_writable(tree_fd: int) -> None:
+    """The mount that `open_tree` gave can be written to, if its file system can."""
+    attr = ctypes.create_string_buffer(struct.pack("=4Q", 0, MOUNT_ATTR_RDONLY, 0, 0))
+    words = (_long(tree_fd), b"", _long(_AT_EMPTY_PATH), attr, _long(32))
+    _checked(_libc.syscall(_long(_SYS_MOUNT_SETATTR), *words), "mount_setattr")
 
 
 def remount_readonly(target: str) -> None:

@@ -8,6 +8,7 @@ import os
 import re
 import shlex
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -308,6 +309,26 @@ def test_who_may_trace_reaches_no_host_through_what_is_execed_beside_it(
         assert pods.run(spy, "true")[0] == 0
     met, seen = log_text(pods.ended(spy)).split()[1:]
     assert int(met) > 5, "it has met processes that were exec'ed"
+    assert int(seen) == 0
+
+
+def test_who_may_trace_reaches_no_host_through_what_is_created_beside_it(
+    engine: Engine, pods: Pods
+) -> None:
+    """In a Pod whose containers share a PID namespace, or in one that a debugger joins."""
+    sandbox = pods.sandbox(shares_pid=True)
+    more: dict[str, Any] = {"sandbox": sandbox, "pid_namespace": "pod"}
+    capabilities = [*DEFAULT_CAPABILITIES, "CAP_SYS_PTRACE"]
+    spy = pods.start(
+        "python3", "-c", SPY, engine.root, "4", name="spy", capabilities=capabilities, **more
+    )
+    until(lambda: "looking" in log_text(spy))
+    for number in range(8):
+        pods.ended(pods.start("true", name=f"n{number}", **more))
+    joined = {"sandbox": sandbox, "pid_namespace": "target", "pid_target_id": spy.id}
+    pods.ended(pods.start("true", name="debugger", **joined))
+    met, seen = log_text(pods.ended(spy)).split()[1:]
+    assert int(met) > 5, "it has met processes that were started"
     assert int(seen) == 0
 
 

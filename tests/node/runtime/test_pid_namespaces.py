@@ -75,7 +75,9 @@ def test_the_init_of_a_shared_namespace_leads_nowhere(pods: Pods, path: str) -> 
     main = pods.sleeper(sandbox=uid, pid_namespace="pod")
     assert pods.run(main, "cat", f"/proc/1/{path}")[0] != 0
     (init,) = inits(uid)
-    assert os.listdir(f"/proc/{init}/root") == []
+    assert os.listdir(f"/proc/{init}/root") == ["proc"]  # for containers to take
+    mounts = Path(f"/proc/{init}/mountinfo").read_text().splitlines()
+    assert all(" ro," in line for line in mounts)
     assert os.listdir(f"/proc/{init}/fd") == ["0"]
     status = Path(f"/proc/{init}/status").read_text()
     assert "CapPrm:\t0000000000000000" in status
