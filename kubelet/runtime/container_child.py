@@ -137,7 +137,13 @@ def _become_user_beside(control: int, neighbour: int, plan: ProcessPlan) -> int:
     if not plan.no_new_privileges:
         _set_filter(plan, mask)
         mask = _FILTERED
-    _become_sibling(control, syscalls.fork_sibling)
+    try:
+        _become_sibling(control, syscalls.fork_sibling)
+    except PermissionError:
+        raise RuntimeFailure(
+            "its seccomp profile refuses clone, without which no process gets in; with "
+            "no_new_privs the profile would be set after it"
+        ) from None
     return mask
 
 

@@ -149,6 +149,15 @@ def test_root_is_refused_where_it_may_not_be(ns: Namespaced) -> None:
     assert ns.sh("user", "id -u") == "1000"
 
 
+def test_proc_is_unmasked_in_a_user_namespace(ns: Namespaced) -> None:
+    pod = a_secured(procMount="Unmasked")
+    pod["spec"]["hostUsers"] = False
+    ns.apply(pod)
+    ns.wait("pod/web", "condition=Ready")
+    assert ns.sh("web", "grep -c ' /proc/' /proc/self/mountinfo || true") == "0"
+    assert ns.sh("web", "echo x > /proc/sys/kernel/core_pattern || echo refused") == "refused"
+
+
 def test_what_contradicts_itself_is_refused_by_the_api(ns: Namespaced) -> None:
     pod = a_secured(privileged=True, allowPrivilegeEscalation=False, procMount="Unmasked")
     refusal = ns.kubectl("create", "-f", "-", stdin=json.dumps(pod), check=False).stderr

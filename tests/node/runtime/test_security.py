@@ -91,6 +91,19 @@ def test_a_profile_that_kills_ends_the_process_by_sigsys(pods: Pods, tmp_path: P
     assert ended.exit_code == 128 + 31  # SIGSYS
 
 
+def test_a_profile_without_clone_lets_an_exec_in_only_with_no_new_privileges(
+    pods: Pods, tmp_path: Path
+) -> None:
+    """What is exec'ed must not be seen in the container while it still may set a filter itself."""
+    no_fork = {"names": ["clone", "clone3", "fork", "vfork"], "action": "SCMP_ACT_ERRNO"}
+    text = local_filter(tmp_path, defaultAction="SCMP_ACT_ALLOW", syscalls=[no_fork])
+    bound = pods.sleeper(seccomp=text, no_new_privileges=True)
+    assert pods.run(bound, "true")[0] == 0
+    assert "fork" in pods.sh(bound, "(true) 2>&1")
+    with pytest.raises(RuntimeFailure, match="seccomp profile refuses clone"):
+        pods.run(pods.sleeper(seccomp=text), "true")
+
+
 def test_a_program_that_the_kernel_does_not_take_is_a_start_error(pods: Pods) -> None:
     rubbish = base64.b64encode(bytes(8)).decode()
     started = pods.sleeper(seccomp=rubbish)
