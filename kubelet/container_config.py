@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from kubelet import security
+from kubelet import security, security_admission
 from kubelet.cgroup_values import CgroupValues, weight_warnings
 from kubelet.devices import devices_of
 from kubelet.disks import disk_below
@@ -50,6 +50,7 @@ class ContainerConfigs:
         self._logs = Path(node_dir) / "logs"
         self._volumes = volumes
         self._values = values
+        self._modules = security_admission.find_modules()
         self._seccomp = SeccompProfiles(
             f"{node_dir}/seccomp", is_default=values.settings.seccomp_default
         )
@@ -60,6 +61,8 @@ class ContainerConfigs:
     ) -> ContainerConfig:  # fmt: skip
         """`target_id` is the container whose PID namespace it is to be in, "" for none. Raises
         ConfigMissing, UnknownUser, VolumeError, NoCommand or ProfileError."""
+        if module := security_admission.unenforceable(pod, container, self._modules):
+            raise ConfigMissing(module.problem)
         name, context = container["name"], security.context_of(container)
         user = _user(pod, container, image)
         groups = security.groups_of(pod, user.gid, user.groups)

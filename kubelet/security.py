@@ -80,6 +80,11 @@ def apparmor_profile(pod: Object, container: Object) -> str | None:
     return annotations.get(f"{APPARMOR_ANNOTATION}{container['name']}") or None
 
 
+def selinux_options(pod: Object, container: Object) -> Object:
+    """Empty if they say nothing."""
+    return _either(pod, container, "seLinuxOptions") or {}
+
+
 def user_of(pod: Object, container: Object, image_user: str) -> tuple[int | str, int | str | None]:
     """(user, group) by number or name: what securityContext says, else the image ("1000:users").
     A group of None is the one that /etc/passwd gives the user."""

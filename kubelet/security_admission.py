@@ -1,14 +1,13 @@
 """What this node's kernel or its settings cannot give a Pod that asks for security. Pure but for
 one look at the kernel.
 
-Room kubelet; called by pod_sync.py before a Pod's first start. Such a Pod fails at once, with
-Kubernetes' reasons: it would run with less protection than it asks for.
+Room kubelet; called by pod_sync.py before a Pod's first start, and by container_config.py. Such a
+Pod fails at once, with Kubernetes' reasons: it would run with less protection than it asks for.
 Source: kubelet `pkg/security/apparmor`, `pkg/kubelet/sysctl/allowlist.go`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -44,28 +43,31 @@ def rejection(pod: Object, settings: KubeletConfiguration, modules: Modules) -> 
     """Why this node will not run the Pod; None if it will."""
     if why := sysctls.refusal(pod, settings.allowed_unsafe_sysctls):
         return Rejection("SysctlForbidden", f"Pod was rejected: {why}")
-    if any(_wants_apparmor(pod, container) for _, container in containers_of(pod)):
+    for _, container in containers_of(pod):
+        if module := unenforceable(pod, container, modules):
+            return Rejection(module.name, f"Pod was rejected: {module.problem}")
+    return None
+
+
+@dataclass(frozen=True)
+class Unenforceable:
+    """A security module by name, and why it cannot do what is asked of it."""
+
+    name: str
+    problem: str
+
+
+def unenforceable(pod: Object, container: Object, modules: Modules) -> Unenforceable | None:
+    """What a container asks of security modules and will not get; also of an ephemeral one, which
+    comes when its Pod has long been admitted."""
+    if security.apparmor_profile(pod, container) not in (None, "unconfined"):
         why = "this kubelet loads no profiles" if modules.apparmor else _not_enabled("AppArmor")
-        return Rejection("AppArmor", f"Pod was rejected: Cannot enforce AppArmor: {why}")
-    if any(_selinux_options(pod)):
+        return Unenforceable("AppArmor", f"Cannot enforce AppArmor: {why}")
+    if security.selinux_options(pod, container):
         why = "this kubelet sets no labels" if modules.selinux else _not_enabled("SELinux")
-        return Rejection("SELinux", f"Pod was rejected: Cannot enforce SELinux: {why}")
+        return Unenforceable("SELinux", f"Cannot enforce SELinux: {why}")
     return None
 
 
 def _not_enabled(module: str) -> str:
     return f"{module} is not enabled on the host"
-
-
-def _wants_apparmor(pod: Object, container: Object) -> bool:
-    profile = security.apparmor_profile(pod, container)
-    return profile is not None and profile != "unconfined"
-
-
-def _selinux_options(pod: Object) -> Iterator[Object]:
-    """Those that say something."""
-    contexts = [security.pod_context(pod)]
-    contexts += [security.context_of(container) for _, container in containers_of(pod)]
-    for context in contexts:
-        if options := context.get("seLinuxOptions"):
-            yield options

@@ -87,6 +87,10 @@ def _of_containers(pod: Object) -> Iterator[str]:
 def warnings(pod: Object) -> list[str]:
     """One line for each field without which the Pod runs all the same."""
     found = []
+    contexts = [("spec", pod["spec"]), *containers_of(pod)]
+    for where, holder in contexts:
+        if (holder.get("securityContext") or {}).get("windowsOptions"):
+            found.append(f"{where}.securityContext.windowsOptions: has no effect on Linux")
     for where, container in containers_of(pod):
         for number, port in enumerate(container.get("ports") or ()):
             if port.get("hostPort") and ":" in (port.get("hostIP") or ""):

@@ -9,7 +9,7 @@ import pytest
 from kubelet import sysctls
 from kubelet.admission import Rejection
 from kubelet.configuration import KubeletConfiguration
-from kubelet.security_admission import Modules, rejection
+from kubelet.security_admission import Modules, rejection, unenforceable
 from tests.unit.kubelet.containers import a_container, a_kubelet_pod
 
 Object = dict[str, Any]
@@ -94,6 +94,12 @@ def test_the_annotation_from_before_the_field_counts_as_well() -> None:
     assert reject(pod) is not None
     pod["metadata"]["annotations"] = {key: "unconfined"}
     assert reject(pod) is None
+
+
+def test_an_ephemeral_container_is_asked_of_on_its_own() -> None:
+    debugger = a_container("debugger", securityContext={"appArmorProfile": {"type": "Localhost"}})
+    assert unenforceable(a_kubelet_pod(), debugger, NONE)
+    assert not unenforceable(a_kubelet_pod(), a_container("debugger"), NONE)
 
 
 def test_selinux_labels_are_refused_where_the_kernel_has_none() -> None:
