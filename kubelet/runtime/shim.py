@@ -518,10 +518,11 @@ class Shim:
             if container.on_child(pid, exit_code):
                 return
         for number, (process, connection) in self.execs.items():
-            if process.is_end(pid):
+            code = process.end_of(pid, exit_code)
+            if code is not None:
                 process.on_ended()
                 del self.execs[number]
-                connection.send({"event": "exec_exited", "exec": number, "exit_code": exit_code})
+                connection.send({"event": "exec_exited", "exec": number, "exit_code": code})
                 return
 
 

@@ -399,9 +399,7 @@ class Container:
 
     def _become_parent(self, pid: int) -> None:
         self.pid = pid
-        try:
-            os.kill(pid, 0)
-        except ProcessLookupError:  # it has ended, and was nobody's when it was reaped
+        if not _exists(pid):  # it has ended, and was nobody's when it was reaped
             self._end(_KILLED)
 
     def _on_made(self, exit_code: int) -> None:
@@ -579,10 +577,17 @@ class Exec:
         assert isinstance(failure, RuntimeFailure)
         return failure
 
-    def is_end(self, pid: int) -> bool:
-        """Whether the end of this process is the end of the exec."""
+    def end_of(self, pid: int, exit_code: int) -> int | None:
+        """The exec's exit code if it has ended with this process."""
         self._learn_pid()
-        return pid == self.pid or (pid == self.maker and not self.pid)
+        if pid == self.pid:
+            return exit_code
+        if pid != self.maker:
+            return None
+        self.maker = 0
+        if not self.pid:
+            return exit_code
+        return None if _exists(self.pid) else _KILLED  # it was nobody's when it was reaped
 
     def _learn_pid(self) -> None:
         """We may just have been told, and not have heard it yet."""
@@ -619,6 +624,15 @@ class Exec:
             self.container.owner.loop.unwatch(self._control.fileno())
             self._control.close()
             self._control = None
+
+
+def _exists(pid: int) -> bool:
+    """Also one that has ended and was not reaped yet."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
 
 
 def _settle(waiting: list[Done], error: Exception | None = None) -> None:

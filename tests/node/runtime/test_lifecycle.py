@@ -271,6 +271,28 @@ def test_an_exec_that_is_killed_takes_with_it_what_it_has_started(pods: Pods) ->
     until(lambda: sleepers() == [])
 
 
+def test_every_exec_ends_whatever_its_container_did_while_it_began(pods: Pods) -> None:
+    for round_ in range(6):
+        container = pods.sleeper()
+        ends: list[object] = []
+
+        def run(container: ContainerStatus = container, ends: list[object] = ends) -> None:
+            try:
+                ends.append(pods.run(container, "sleep", "1000")[0])
+            except RuntimeFailure as failure:
+                ends.append(failure)
+
+        threads = [threading.Thread(target=run) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        threading.Event().wait(0.004 * round_)  # another moment each time
+        pods.runtime.stop_container(container.id, 0)
+        for thread in threads:
+            thread.join(WAIT_S)
+        assert len(ends) == 4
+        assert all(end == 137 or isinstance(end, RuntimeFailure) for end in ends)
+
+
 def test_an_exec_that_leaves_a_process_behind_ends_when_it_ends(pods: Pods) -> None:
     container = pods.sleeper()
     assert pods.run(container, "sh", "-c", "setsid sleep 1005 & exit 6")[0] == 6
