@@ -25,7 +25,8 @@ RESOURCES = ("pods", "cpu", "memory", "ephemeral-storage")  # compared in this o
 
 @dataclass(frozen=True)
 class Rejection:
-    """`reason` and `message` of the failed Pod's status."""
+    """`reason` and `message` of the event and, after "Pod was rejected: ", of the failed Pod's
+    status."""
 
     reason: str
     message: str
@@ -53,8 +54,7 @@ class Admission:
         if any(labels.get(k) != v for k, v in (spec.get("nodeSelector") or {}).items()):
             return Rejection(
                 "NodeAffinity",
-                "Pod was rejected: Predicate NodeAffinity failed: node(s) didn't match Pod's node "
-                "affinity/selector",
+                "Predicate NodeAffinity failed: node(s) didn't match Pod's node affinity/selector",
             )
         if found := "; ".join(self._problems(pod)):
             return Rejection(
@@ -69,7 +69,7 @@ class Admission:
             if self._clashes(pod):
                 return Rejection(
                     "NodePorts",
-                    "Pod was rejected: Predicate NodePorts failed: node(s) didn't have free ports "
+                    "Predicate NodePorts failed: node(s) didn't have free ports "
                     "for the requested pod ports",
                 )
             rejection = self._over(wanted, (node.get("status") or {}).get("allocatable") or {})
@@ -130,7 +130,7 @@ class Admission:
             if wanted[name] and self._used[name] + wanted[name] > capacity:
                 return Rejection(
                     f"OutOf{name}",
-                    f"Pod was rejected: Node didn't have enough resource: {name}, requested: "
+                    f"Node didn't have enough resource: {name}, requested: "
                     f"{wanted[name]}, used: {self._used[name]}, capacity: {capacity}",
                 )
         return None

@@ -235,8 +235,9 @@ class PodSync:
             self._qos.admitted(look.pod)
             return True
         self._recorder.event(look.pod, "Warning", rejection.reason, rejection.message)
+        message = f"Pod was rejected: {rejection.message}"
         self._write(look, pod_status.failed(
-            look.pod, look.status, rejection.reason, rejection.message, meta.now()
+            look.pod, look.status, rejection.reason, message, meta.now()
         ))  # fmt: skip
         return False
 

@@ -42,10 +42,10 @@ def find_modules() -> Modules:
 def rejection(pod: Object, settings: KubeletConfiguration, modules: Modules) -> Rejection | None:
     """Why this node will not run the Pod; None if it will."""
     if why := sysctls.refusal(pod, settings.allowed_unsafe_sysctls):
-        return Rejection("SysctlForbidden", f"Pod was rejected: {why}")
+        return Rejection("SysctlForbidden", why)
     for _, container in containers_of(pod):
         if module := unenforceable(pod, container, modules):
-            return Rejection(module.name, f"Pod was rejected: {module.problem}")
+            return Rejection(module.name, module.problem)
     return None
 
 
