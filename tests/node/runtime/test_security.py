@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import os
 import re
 from pathlib import Path
 
@@ -22,7 +23,18 @@ words = [ctypes.c_long(int(word, 0)) for word in sys.argv[1:]]
 print(ctypes.get_errno() if libc.syscall(*words) < 0 else 0)
 ' """
 EPERM, EINVAL, ENOSYS = "1", "22", "38"
-UNSHARE, KEYCTL, X32_GETPID = 272, 250, 0x40000000 | 39
+UNSHARE, KEYCTL, X32_UNSHARE, I386_UNSHARE = 272, 250, 0x40000000 | 272, 310
+
+# The same by `int 0x80`, the 32-bit way, which a 64-bit process may take as well
+CALL_32 = """python3 -c '
+import ctypes, mmap, struct, sys
+number, argument = (int(word, 0) for word in sys.argv[1:])
+code = b"\\x53\\xbb" + struct.pack("<I", argument) + b"\\xb8" + struct.pack("<I", number)
+page = mmap.mmap(-1, 4096, prot=7)
+page.write(code + b"\\xcd\\x80\\x5b\\xc3")
+address = ctypes.addressof(ctypes.c_char.from_buffer(page))
+print(-ctypes.CFUNCTYPE(ctypes.c_int)(address)())
+' """
 
 
 def default_filter(capabilities: list[str] = DEFAULT_CAPABILITIES) -> str:
@@ -65,6 +77,17 @@ def test_the_default_filter_refuses_what_an_unfiltered_process_may_do(pods: Pods
         pods.sh(bound, "ls / >/dev/null && python3 -c 'import threading, socket' && echo works")
         == "works"
     )
+
+
+@pytest.mark.skipif(os.uname().machine != "x86_64", reason="other machines have one way")
+def test_the_default_filter_guards_every_way_of_calling(pods: Pods) -> None:
+    free, bound = pods.sleeper(), pods.sleeper(seccomp=default_filter())
+    new_user_namespace = "0x10000000"
+    assert pods.sh(free, f"{CALL} {X32_UNSHARE} {new_user_namespace}") == ENOSYS
+    assert pods.sh(bound, f"{CALL} {X32_UNSHARE} {new_user_namespace}") == EPERM
+    if pods.sh(free, f"{CALL_32} {I386_UNSHARE} {new_user_namespace}") == "0":
+        assert pods.sh(bound, f"{CALL_32} {I386_UNSHARE} {new_user_namespace}") == EPERM
+        assert pods.sh(bound, f"{CALL_32} 20 0") != EPERM  # getpid
 
 
 def test_a_container_without_a_filter_has_none(pods: Pods) -> None:
