@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from apiserver import pod_classes, storage_admission
+from apiserver import pod_classes, service_account_admission, storage_admission
 from apiserver.authorization import node_of
 from apiserver.errors import ApiError
 from apiserver.mirror_admission import check_mirror, is_mirror
@@ -82,27 +82,10 @@ def _check_namespace(store: Store, kind: Resource, metadata: Object) -> None:
 def _fill_pod(store: Store, pod: Object) -> None:
     spec = pod.setdefault("spec", {})
     if not is_mirror(pod):  # that one has no use for an account
-        _fill_account(store, pod)
+        service_account_admission.admit(store, pod)
     pod_classes.fill_in_priority(store, pod)
     _tolerate_short_outages(spec)
     pod_classes.fill_in_runtime_class(store, pod)
-
-
-def _fill_account(store: Store, pod: Object) -> None:
-    spec = pod["spec"]
-    account = spec.get("serviceAccountName") or "default"
-    namespace, name = pod["metadata"]["namespace"], pod["metadata"].get("name", "")
-    found = store.get("serviceaccounts", namespace, account)
-    if account != "default" and found is None:
-        why = (
-            f"error looking up service account {namespace}/{account}: serviceaccount "
-            f'"{account}" not found'
-        )
-        raise ApiError(status.forbidden(resource("pods"), name, why))
-    spec["serviceAccountName"] = spec["serviceAccount"] = account
-    secrets = found.object.get("imagePullSecrets") if found is not None else None
-    if secrets and not spec.get("imagePullSecrets"):
-        spec["imagePullSecrets"] = [dict(secret) for secret in secrets]
 
 
 def _tolerate_short_outages(spec: Object) -> None:

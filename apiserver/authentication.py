@@ -1,35 +1,51 @@
-"""Who asks: a client certificate of the cluster's CA, or the status page's session. Room apiserver.
+"""Who asks: a client certificate, a ServiceAccount's token, or the status page's session. Room
+apiserver.
 
 Called by routes.py. The certificate's CN is the user, its O's are the groups, as in Kubernetes.
 """
 
 from __future__ import annotations
 
+import logging
 from typing import Any
 
 from apiserver.errors import ApiError
 from apiserver.http_server import Connection
 from apiserver.request_info import User
+from apiserver.service_account_tokens import AUTHENTICATED, ServiceAccountTokens
 from apiserver.sessions import Sessions, cookie_of
+from apiserver.token_signer import BadToken
 from podium.api import status
 
-AUTHENTICATED = "system:authenticated"
+log = logging.getLogger("apiserver.authentication")
 
 
 class Authenticator:
     """One per server."""
 
-    def __init__(self, sessions: Sessions) -> None:
-        self.sessions = sessions
+    def __init__(self, sessions: Sessions, tokens: ServiceAccountTokens) -> None:
+        self.sessions, self.tokens = sessions, tokens
 
     def user(self, environ: dict[str, Any]) -> User:
         """Who sent this request; ApiError 401 for nobody."""
         user = user_of_connection(environ["podium.connection"])
+        if user is None and "HTTP_AUTHORIZATION" in environ:
+            user = self._user_of_token(environ["HTTP_AUTHORIZATION"])
         if user is None and "HTTP_COOKIE" in environ:
             user = self.sessions.user(cookie_of(environ["HTTP_COOKIE"]))
         if user is None:
             raise ApiError(status.unauthorized())
         return user
+
+    def _user_of_token(self, header: str) -> User | None:
+        scheme, _, token = header.strip().partition(" ")
+        if scheme.lower() != "bearer" or not token.strip():
+            return None
+        try:
+            return self.tokens.authenticate(token.strip())[0]
+        except BadToken as error:
+            log.info("a token is refused: %s", error)
+            return None
 
 
 def user_of_certificate(certificate: dict[str, Any]) -> User | None:

@@ -134,6 +134,8 @@ def _node_may(store: Store, node: str, action: Action) -> bool:
                 action.verb in ("get", "create", "update", "patch", "delete"))  # fmt: skip
         case "events":
             return action.verb in ("create", "update", "patch")
+        case "serviceaccounts/token" | "tokenreviews":
+            return action.verb == "create"  # for which Pods is seen from the body
         case "configmaps" | "secrets" | "serviceaccounts":
             return _node_may_read(store, node, action)
         case "persistentvolumeclaims" | "persistentvolumes":

@@ -11,7 +11,8 @@ from apiserver.errors import ServerError
 
 @dataclass(frozen=True, slots=True)
 class ServerConfig:
-    """`database` is a SQLAlchemy URL; `pki` the directory with ca.crt and apiserver.{crt,key}."""
+    """`database` is a SQLAlchemy URL; `pki` the directory with ca.crt, apiserver.{crt,key} and
+    sa.key."""
 
     host: str
     port: int
@@ -31,7 +32,7 @@ def read_config(data_dir: Path) -> ServerConfig:
         raise ServerError(f"cannot read {path}: {error.strerror}") from error
     except (ValueError, KeyError, TypeError) as error:
         raise ServerError(f"{path} is not a cluster's configuration: {error!r}") from error
-    for name in ("ca.crt", "apiserver.crt", "apiserver.key"):
+    for name in ("ca.crt", "apiserver.crt", "apiserver.key", "sa.key"):
         if not (config.pki / name).is_file():
             raise ServerError(f"{config.pki / name} is missing")
     return config

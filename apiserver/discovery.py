@@ -23,6 +23,7 @@ _SUBRESOURCES: dict[str, tuple[str, str, str, list[str]]] = {
     "binding": ("", "v1", "Binding", ["create"]),
     "eviction": ("policy", "v1", "Eviction", ["create"]),
     "ephemeralcontainers": ("", "v1", "Pod", ["get", "patch", "update"]),
+    "token": ("authentication.k8s.io", "v1", "TokenRequest", ["create"]),
     "log": ("", "v1", "Pod", ["get"]),
     "exec": ("", "v1", "PodExecOptions", ["create", "get"]),
     "attach": ("", "v1", "PodAttachOptions", ["create", "get"]),
@@ -33,6 +34,8 @@ _SUBRESOURCES: dict[str, tuple[str, str, str, list[str]]] = {
 
 # Kinds that are asked and never stored.
 REVIEWS: tuple[Resource, ...] = (
+    Resource("authentication.k8s.io", "v1", "TokenReview", "tokenreviews", "tokenreview", (), False,
+             verbs=("create",)),
     Resource("authentication.k8s.io", "v1", "SelfSubjectReview", "selfsubjectreviews",
              "selfsubjectreview", (), False, verbs=("create",)),
     Resource("authorization.k8s.io", "v1", "SelfSubjectAccessReview", "selfsubjectaccessreviews",

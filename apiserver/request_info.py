@@ -21,11 +21,23 @@ _TRUE = ("1", "true", "True", "t", "TRUE", "T")
 
 @dataclass(frozen=True, slots=True)
 class User:
-    """Who asks. `is_read_only`: a session of the status page."""
+    """Who asks. `is_read_only`: a session of the status page. `extra` is what a token says beyond
+    the name, by key."""
 
     name: str
     groups: tuple[str, ...] = ()
     is_read_only: bool = False
+    uid: str = ""
+    extra: tuple[tuple[str, tuple[str, ...]], ...] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        """A UserInfo."""
+        info: dict[str, Any] = {"username": self.name, "groups": list(self.groups)}
+        if self.uid:
+            info["uid"] = self.uid
+        if self.extra:
+            info["extra"] = {key: list(values) for key, values in self.extra}
+        return info
 
 
 ANONYMOUS = User("system:anonymous", ("system:unauthenticated",))

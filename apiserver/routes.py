@@ -15,9 +15,9 @@ import orjson
 from flask import Flask, Response, request
 from sqlalchemy.exc import SQLAlchemyError
 
-from apiserver import discovery, openapi
+from apiserver import discovery, openapi, openid
 from apiserver.authentication import Authenticator
-from apiserver.authorization import authorize
+from apiserver.authorization import MASTERS, authorize
 from apiserver.errors import ApiError
 from apiserver.http_server import BadRequestLine
 from apiserver.kubelet_proxy import KubeletProxy
@@ -83,7 +83,7 @@ class Rooms:
     def _dispatch(self, call: Call) -> Reply:
         if call.subresource is None:
             if call.resource in discovery.REVIEWS:
-                return review(self.verbs.store, call)
+                return review(self.verbs.store, self.authenticator.tokens, call)
             if call.resource in discovery.METRICS:
                 return self.resource_metrics.handle(call)
             return self.verbs.handle(call)
@@ -239,7 +239,10 @@ def _add_health(app: Flask, rooms: Rooms) -> None:
         return Response("ok", mimetype="text/plain")
 
     def metrics() -> Response:
-        rooms.authenticator.user(request.environ)
+        user = rooms.authenticator.user(request.environ)
+        if MASTERS not in user.groups:
+            why = f'User "{user.name}" cannot get path "/metrics"'
+            raise ApiError(status.forbidden(None, "", why))
         connections = int(request.environ["podium.server"].connections())
         text = rooms.metrics.text(
             watches=hub.count(),
@@ -251,5 +254,18 @@ def _add_health(app: Flask, rooms: Rooms) -> None:
 
     for path in ("/healthz", "/livez", "/readyz"):
         app.add_url_rule(path, path, health)
+    keys = rooms.authenticator.tokens.signer
+
+    def issuer() -> Response:
+        rooms.authenticator.user(request.environ)
+        return answer(Reply(200, orjson.dumps(openid.configuration(request.host))))
+
+    def key_set() -> Response:
+        rooms.authenticator.user(request.environ)
+        body = orjson.dumps({"keys": [keys.public_key]})
+        return answer(Reply(200, body, openid.KEY_SET))
+
+    app.add_url_rule(openid.CONFIGURATION_PATH, "issuer", issuer)
+    app.add_url_rule(openid.KEYS_PATH, "key_set", key_set)
     app.add_url_rule("/version", "version", lambda: answer(Reply(200, orjson.dumps(VERSION))))
     app.add_url_rule("/metrics", "metrics", metrics)

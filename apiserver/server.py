@@ -15,9 +15,11 @@ from apiserver.kubelet_proxy import KubeletProxy
 from apiserver.metrics import Metrics
 from apiserver.resource_metrics import ResourceMetrics
 from apiserver.routes import Rooms, create_app
+from apiserver.service_account_tokens import ServiceAccountTokens
 from apiserver.sessions import Sessions
 from apiserver.storage import Store
 from apiserver.subresources import Subresources
+from apiserver.token_signer import TokenSigner
 from apiserver.verbs import Verbs
 from apiserver.watch import WatchHub
 
@@ -33,12 +35,13 @@ class ApiServer:
         self.verbs = Verbs(self.store, self.hub)
         pki = config.pki
         kubelets = KubeletProxy(self.verbs, pki)
+        tokens = ServiceAccountTokens(self.store, TokenSigner(pki / "sa.key"))
         rooms = Rooms(
             verbs=self.verbs,
-            subresources=Subresources(self.verbs),
+            subresources=Subresources(self.verbs, tokens),
             kubelets=kubelets,
             resource_metrics=ResourceMetrics(self.verbs, kubelets),
-            authenticator=Authenticator(Sessions((pki / "apiserver.key").read_bytes())),
+            authenticator=Authenticator(Sessions((pki / "apiserver.key").read_bytes()), tokens),
             metrics=Metrics(),
         )
         context = server_context(

@@ -1,4 +1,4 @@
-"""What stands behind an object's name: scale, binding, eviction, finalize. Room apiserver.
+"""What stands behind an object's name: scale, binding, eviction, finalize, token. Room apiserver.
 
 Called by routes.py. `status` and `resize` need nothing here: they are updates of one part
 (strategies.py).
@@ -14,7 +14,9 @@ from typing import Any
 from apiserver import bodies, wire
 from apiserver.errors import ApiError, Conflicted
 from apiserver.request_info import Call
+from apiserver.service_account_tokens import ServiceAccountTokens
 from apiserver.storage import Record
+from apiserver.token_requests import TokenRequests
 from apiserver.validation import validate_binding, validate_scale
 from apiserver.verbs import RETRIES, Reply, Verbs, reply_object
 from podium.api import meta, selectors, status
@@ -37,7 +39,7 @@ _EVICTION = Resource("policy", "v1", "Eviction", "evictions", "eviction")
 class Subresources:
     """One per server. `handle(call)` answers; ApiError 405 for a verb that a subresource lacks."""
 
-    def __init__(self, verbs: Verbs) -> None:
+    def __init__(self, verbs: Verbs, tokens: ServiceAccountTokens) -> None:
         self._verbs = verbs
         self._handlers: dict[tuple[str, str], Callable[[Call], Reply]] = {
             ("status", "get"): verbs.get,
@@ -55,6 +57,7 @@ class Subresources:
             ("ephemeralcontainers", "get"): verbs.get,
             ("ephemeralcontainers", "update"): verbs.update,
             ("ephemeralcontainers", "patch"): verbs.patch,
+            ("token", "create"): TokenRequests(verbs, tokens).create,
         }
 
     def handle(self, call: Call) -> Reply:

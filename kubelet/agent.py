@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from kubelet import configuration, engine, pod_status
+from kubelet.api_address import server_address, services
 from kubelet.cgroup_values import CgroupValues
 from kubelet.configuration import KubeletConfiguration
 from kubelet.container_config import ContainerConfigs
@@ -47,6 +48,7 @@ from kubelet.runtime.cgroups import Cgroups
 from kubelet.runtime.errors import RuntimeFailure
 from kubelet.runtime.protocol import Runtime, RuntimeEvent
 from kubelet.server import KubeletServer, Rooms
+from kubelet.service_account_tokens import PodTokens
 from kubelet.static_pods import StaticPods
 from kubelet.stats.pages import Statistics
 from kubelet.stats.sampler import Sampler
@@ -126,9 +128,14 @@ class Kubelet:
         self._puller = ImagePuller(
             self._images, pulls, secrets, self._recorder, wake=self._wake, came=self._report_node
         )
-        volumes = Volumes(node_dir, self._objects.get)
+        volumes = Volumes(node_dir, self._objects.get, PodTokens(self._client))
         self._storage = StorageKeeper(self._client, self._informers, volumes.storage, name)
-        configs = ContainerConfigs(node_dir, volumes, CgroupValues(hardware, self._settings))
+        configs = ContainerConfigs(
+            node_dir,
+            volumes,
+            CgroupValues(hardware, self._settings),
+            api_server=server_address(config["host"], config["port"]),
+        )
         self._qos = QosCgroups(Cgroups.detect(node["cgroupRoot"]), hardware, self._settings)
         index = config["nodes"].index(node)
         user_ranges = UserRanges(Path(node_dir, "pods"), config["id"], index)
@@ -372,7 +379,13 @@ def _parallel_pulls(settings: KubeletConfiguration) -> int:
 
 def network_of(data_dir: Path, config: Object, node: Object) -> PodNetwork:
     state_dir = f"{node_dir_of(data_dir, node)}/network"
-    return PodNetwork(node["bridge"], node["podCIDR"], config["id"], state_dir)
+    return PodNetwork(
+        node["bridge"],
+        node["podCIDR"],
+        config["id"],
+        state_dir,
+        services(config["host"], config["port"]),
+    )
 
 
 def say_ready() -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from kubelet import security, security_admission
+from kubelet.api_address import SERVICE_ADDRESS, SERVICE_PORT, service_environment
 from kubelet.cgroup_values import CgroupValues, weight_warnings
 from kubelet.devices import devices_of
 from kubelet.disks import disk_below
@@ -42,10 +43,15 @@ class NoCommand(Exception):
 
 
 class ContainerConfigs:
-    """Makes configs; knows where a container's log goes."""
+    """Makes configs; knows where a container's log goes. `api_server` is its address and port on
+    the host's network."""
 
-    def __init__(self, node_dir: str, volumes: Volumes, values: CgroupValues) -> None:
+    def __init__(
+        self, node_dir: str, volumes: Volumes, values: CgroupValues, *,
+        api_server: tuple[str, int] = ("127.0.0.1", 6443),
+    ) -> None:  # fmt: skip
         self._node_dir = node_dir
+        self._api_server = api_server
         self.dns = dns_of(values.settings)
         self._logs = Path(node_dir) / "logs"
         self._volumes = volumes
@@ -72,8 +78,11 @@ class ContainerConfigs:
             profile = security.seccomp_profile(pod, container)
             seccomp = self._seccomp.program(profile, capabilities)
             profile_source = self._seccomp.source(profile)
+        is_on_host = bool(pod["spec"].get("hostNetwork"))
+        api = self._api_server if is_on_host else (SERVICE_ADDRESS, SERVICE_PORT)
+        services = service_environment(*api)
         env = {"HOSTNAME": kernel_name(pod, self.dns.domain)}
-        env |= _environment(pod, container, image, user, around)
+        env |= _environment(pod, container, image, user, around, services=services)
         pod_dir = self._volumes.pod_dir(pod["metadata"]["uid"])
         taken = [mount["mountPath"] for mount in container.get("volumeMounts") or ()]
         volume_mounts = self._volumes.mounts(pod, container, paths, env)
@@ -187,13 +196,14 @@ def _user(pod: Object, container: Object, image: Pulled) -> User:
 
 
 def _environment(
-    pod: Object, container: Object, image: Pulled, user: User, around: Surroundings
-) -> dict[str, str]:
+    pod: Object, container: Object, image: Pulled, user: User, around: Surroundings,
+    *, services: Mapping[str, str],
+) -> dict[str, str]:  # fmt: skip
     env = {"PATH": DEFAULT_PATH}
     if container.get("tty"):
         env["TERM"] = "xterm"
     env |= dict(line.partition("=")[::2] for line in image.env)
-    env |= environment(pod, container, around)
+    env |= environment(pod, container, around, services)
     env.setdefault("HOME", user.home)
     return env
 

@@ -47,9 +47,15 @@ def expand(text: str, env: Mapping[str, str]) -> str:
     return _REFERENCE.sub(replace, text)
 
 
-def environment(pod: Object, container: Object, around: Surroundings) -> dict[str, str]:
-    """What `envFrom` and `env` say, in order, references expanded; raises ConfigMissing."""
-    env: dict[str, str] = {}
+def environment(
+    pod: Object,
+    container: Object,
+    around: Surroundings,
+    services: Mapping[str, str] | None = None,
+) -> dict[str, str]:
+    """Where services are, then what `envFrom` and `env` say, in order, references expanded; raises
+    ConfigMissing."""
+    env: dict[str, str] = dict(services or {})
     for bulk in container.get("envFrom") or ():
         env |= _from_all(pod, bulk, around)
     for variable in container.get("env") or ():

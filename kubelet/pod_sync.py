@@ -317,7 +317,8 @@ class PodSync:
         self._stops.begin([self._ending_of(look, kill) for kill in plan.kills])
         again_s = self._prepare(look)
         if again_s is None:
-            waits = [plan.again_s, *self._start_all(look, plan.starts)]
+            due_s = self._volumes.due_in_s(look.uid)
+            waits = [plan.again_s, due_s, *self._start_all(look, plan.starts)]
             again_s = min((s for s in waits if s is not None), default=None)
         if (resized_s := self._resize(look)) is not None:
             again_s = resized_s if again_s is None else min(again_s, resized_s)

@@ -21,6 +21,7 @@ READABLE_BY_GROUP = 0o440
 class File:
     content: bytes
     mode: int
+    owner: int | None = None  # uid; None: root
 
 
 def write_files(directory: Path, files: Mapping[str, File], group: int | None = None) -> bool:
@@ -57,6 +58,7 @@ def _holds(directory: Path, files: Mapping[str, File], group: int | None) -> boo
     return found == set(files) and all(
         (directory / name).stat().st_mode & 0o7777 == _mode(file, group)
         and (directory / name).read_bytes() == file.content
+        and (directory / name).stat().st_uid == directory.stat().st_uid + (file.owner or 0)
         for name, file in files.items()
     )
 
@@ -69,15 +71,16 @@ def _write(root: Path, name: str, file: File, group: int | None) -> None:
     path = root / name
     path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
     path.write_bytes(file.content)
-    _give(path, root)
+    _give(path, root, file.owner or 0)
     if group is not None:
         os.chown(path, -1, group)
     path.chmod(_mode(file, group))
 
 
-def _give(path: Path, owner_of: Path) -> None:
+def _give(path: Path, owner_of: Path, owner: int = 0) -> None:
+    """`owner` counts from the directory's, who is root in the Pod's user namespace."""
     status = owner_of.stat()
-    os.chown(path, status.st_uid, status.st_gid)
+    os.chown(path, status.st_uid + owner, status.st_gid)
 
 
 def _link(directory: Path, tops: set[str]) -> None:

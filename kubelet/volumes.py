@@ -30,6 +30,7 @@ from kubelet.mount_points import unmount_below
 from kubelet.ownership import give_to_group
 from kubelet.runtime import syscalls
 from kubelet.runtime.protocol import Mount
+from kubelet.service_account_tokens import NoToken, PodTokens
 from kubelet.sub_path import bind_sub_path
 from kubelet.volume_files import File, write_files
 from podium.api import quantity
@@ -49,9 +50,9 @@ class VolumeError(Exception):
 class Volumes:
     """The volumes of one node's Pods. Safe for many threads as long as each Pod has one."""
 
-    def __init__(self, node_dir: str, fetch: Fetch) -> None:
+    def __init__(self, node_dir: str, fetch: Fetch, tokens: PodTokens | None = None) -> None:
         self._pods = Path(node_dir) / "pods"
-        self._fetch = fetch
+        self._fetch, self._tokens = fetch, tokens
         self.storage = LocalStorage(node_dir)
         self._claims: dict[str, dict[str, str]] = {}  # uid → volume name → where its claim lies
         self._pods.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -73,7 +74,7 @@ class Volumes:
             try:
                 paths[volume["name"]] = self._prepare(pod, volume, around)
             except (
-                VolumeError, ClaimNotReady, WrongHostPath, ConfigMissing, OSError
+                VolumeError, ClaimNotReady, NoToken, WrongHostPath, ConfigMissing, OSError
             ) as failure:  # fmt: skip
                 name = volume["name"]
                 raise VolumeError(
@@ -146,10 +147,26 @@ class Volumes:
         source = volume["projected"]
         files: dict[str, File] = {}
         for part in source.get("sources") or ():
+            if (wanted := part.get("serviceAccountToken")) is not None:
+                files[wanted["path"]] = self._token(pod, wanted, source.get("defaultMode"))
             for kind in _FROM_API[:3]:
                 if part.get(kind) is not None:
                     files |= self._part(pod, kind, part[kind], source.get("defaultMode"), around)
         return files
+
+    def _token(self, pod: Object, wanted: Object, mode: int | None) -> File:
+        """Readable by the one user that all containers run as, or by the fsGroup; else as asked."""
+        if self._tokens is None:
+            raise VolumeError("this node gives no tokens")
+        text = self._tokens.token(pod, wanted).encode()
+        user = the_user_of(pod)
+        if user is not None or _fs_group(pod) is not None:
+            return File(text, 0o600, user)
+        return File(text, DEFAULT_MODE if mode is None else mode)
+
+    def due_in_s(self, uid: str) -> float | None:
+        """Seconds until the Pod's volumes are to be prepared again though nothing has changed."""
+        return self._tokens.due_in_s(uid) if self._tokens is not None else None
 
     def _part(
         self, pod: Object, kind: str, source: Object, mode: int | None, around: Surroundings
@@ -201,6 +218,8 @@ class Volumes:
         """Unmount and remove all that was made for a Pod. Safe to repeat."""
         directory = self.pod_dir(uid)
         self._claims.pop(uid, None)
+        if self._tokens is not None:
+            self._tokens.forget(uid)
         if directory.exists():
             unmount_below(str(directory))
             shutil.rmtree(directory)
@@ -254,3 +273,15 @@ def _downward(pod: Object, source: Object, mode: int, around: Surroundings) -> d
 def _fs_group(pod: Object) -> int | None:
     found: int | None = (pod["spec"].get("securityContext") or {}).get("fsGroup")
     return found
+
+
+def the_user_of(pod: Object) -> int | None:
+    """The user that all containers say they run as; None if they differ or one does not say."""
+    spec = pod["spec"]
+    of_pod = (spec.get("securityContext") or {}).get("runAsUser")
+    users = {
+        own if (own := (c.get("securityContext") or {}).get("runAsUser")) is not None else of_pod
+        for part in ("initContainers", "containers", "ephemeralContainers")
+        for c in spec.get(part) or ()
+    }
+    return users.pop() if len(users) == 1 else None

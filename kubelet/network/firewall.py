@@ -26,6 +26,11 @@ former the bridge has route_localnet, and so that no Pod can use that, the last 
     nft add rule ip podium-ID postrouting ct status dnat ip saddr SUBNET oifname BRIDGE masquerade
     nft add rule ip podium-ID prerouting iifname BRIDGE ip daddr 127.0.0.0/8 counter drop
 
+And the Service's address of the API server leads to where that listens, if on loopback alone:
+
+    nft add rule ip podium-ID dnat-in iifname BRIDGE ip daddr 10.96.0.1 tcp dport 443 \
+        dnat to 127.0.0.1:6443
+
 Where the kernel has no nf_tables, Pods reach this node and each other, and a warning says so.
 """
 
@@ -34,7 +39,7 @@ from __future__ import annotations
 import errno
 import ipaddress
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from kubelet.network import nftables as nft
 from kubelet.network.host_ports import ANY, PROTOCOLS, Published
@@ -45,12 +50,19 @@ log = logging.getLogger("pod-network")
 _UNSUPPORTED = (errno.EOPNOTSUPP, errno.EPROTONOSUPPORT, errno.EINVAL, errno.ENOENT)
 
 
+Services = Mapping[tuple[str, int], tuple[str, int]]
+"""IPv4 address and TCP port that Pods use → where that leads."""
+
 _LOOPBACK = ipaddress.IPv4Network("127.0.0.0/8")
 _HOST_PORTS = "hostports"
 
 
 def put_firewall(
-    table: str, bridge: str, subnet: ipaddress.IPv4Network, ports: Iterable[Published]
+    table: str,
+    bridge: str,
+    subnet: ipaddress.IPv4Network,
+    ports: Iterable[Published],
+    services: Services,
 ) -> bool:
     """Replaces what an earlier life left, in one step; False where the kernel cannot."""
     batch = [
@@ -92,6 +104,14 @@ def put_firewall(
         nft.add_plain_chain(table, _HOST_PORTS),
         *_to_host_ports(table, "dnat-in", nft.PREROUTING),
         *_to_host_ports(table, "dnat-out", nft.OUTPUT),
+        *(
+            nft.add_rule(
+                table, "dnat-in", f"{ip}:{port} is {real_ip}:{real_port}",
+                nft.coming_in_by(bridge), nft.to_subnet(_only(ip)),
+                nft.to_port(PROTOCOLS["TCP"], port), nft.send_to(real_ip, real_port),
+            )
+            for (ip, port), (real_ip, real_port) in services.items()
+        ),
         *_host_port_rules(table, ports),
     ]  # fmt: skip
     try:

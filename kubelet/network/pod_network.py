@@ -20,7 +20,7 @@ from kubelet.network import links
 from kubelet.network.addresses import AddressPool, PodAddress, mac_of
 from kubelet.network.bandwidth import Bandwidth, ifb_name, put_bandwidth
 from kubelet.network.errors import NetworkError, SubnetClash
-from kubelet.network.firewall import put_firewall, put_host_ports, remove_firewall
+from kubelet.network.firewall import Services, put_firewall, put_host_ports, remove_firewall
 from kubelet.network.host_ports import HostPort, HostPorts
 from kubelet.network.links import Link
 from kubelet.network.namespace import netlink_inside, open_foreign
@@ -35,11 +35,16 @@ _LOCK_STRIPES = 64  # one Pod has one conversation at a time, different Pods nea
 
 class PodNetwork:
     """`bridge` is its interface's name, at most 15 characters; `subnet` the node's, such as
-    "10.244.0.0/24"; `state_dir` keeps who has which address."""
+    "10.244.0.0/24"; `state_dir` keeps who has which address. `services` are addresses that Pods
+    use and where they lead: {("10.96.0.1", 443): ("127.0.0.1", 6443)}."""
 
-    def __init__(self, bridge: str, subnet: str, cluster_id: str, state_dir: str) -> None:
+    def __init__(
+        self, bridge: str, subnet: str, cluster_id: str, state_dir: str,
+        services: Services | None = None,
+    ) -> None:  # fmt: skip
         self.bridge = bridge
         self._table = f"podium-{cluster_id}"
+        self._services = services or {}
         self._pool = AddressPool(subnet, f"{state_dir}/addresses")
         self.subnet = self._pool.network
         self._ports = HostPorts(f"{state_dir}/host-ports")
@@ -68,7 +73,7 @@ class PodNetwork:
             _set_sysctl("net/ipv4/ip_forward", "1")
             with self._ports.changing() as ports:
                 self._has_firewall = put_firewall(
-                    self._table, self.bridge, self.subnet, ports.all()
+                    self._table, self.bridge, self.subnet, ports.all(), self._services
                 )
             if self._has_firewall:  # not before its rule keeps Pods from the node's loopback
                 _set_sysctl(f"net/ipv4/conf/{self.bridge}/route_localnet", "1")

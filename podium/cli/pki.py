@@ -5,6 +5,7 @@ writes files below the data directory and touches nothing else.
 
     D/pki/ca.{crt,key}                            signs everything below, 10 years
     D/pki/apiserver.{crt,key}                     what https://127.0.0.1:6443 shows
+    D/pki/sa.key                                  signs the tokens of ServiceAccounts
     D/pki/apiserver-kubelet-client.{crt,key}      how the API server calls a kubelet
     D/pki/kubelet-<node>.{crt,key}                what a kubelet's HTTPS port shows
     D/pki/{controllers,scheduler,node-<node>}.kubeconfig, D/admin.kubeconfig
@@ -58,7 +59,11 @@ class KeyPair:
     @property
     def key_pem(self) -> bytes:
         """The private key, PKCS #8, unencrypted."""
-        return self.key.private_bytes(
+        return self.pem_of(self.key)
+
+    @staticmethod
+    def pem_of(key: ec.EllipticCurvePrivateKey) -> bytes:
+        return key.private_bytes(
             serialization.Encoding.PEM,
             serialization.PrivateFormat.PKCS8,
             serialization.NoEncryption(),
@@ -90,6 +95,7 @@ def create_pki(
         ca,
         Identity("kube-apiserver-kubelet-client", ("kubelets",)),
     )
+    _ensure_signing_key(pki / "sa.key")
     server = f"https://{_bracketed(reachable_host(host))}:{port}"
     clients = {
         data / "admin.kubeconfig": Identity("kubernetes-admin", ("system:masters",)),
@@ -156,6 +162,13 @@ def _ensure_pair(pki: Path, name: str, ca: KeyPair, identity: Identity) -> None:
     found = _read_pair(pki / f"{name}.crt", pki / f"{name}.key")
     if found is None or not _is_good(found.certificate, ca, identity):
         _write_pair(pki, name, _issue(ca, identity))
+
+
+def _ensure_signing_key(path: Path) -> None:
+    """Kept as long as the cluster lives: with another one every token is void."""
+    if not path.exists():
+        key = ec.generate_private_key(ec.SECP256R1())
+        write_private(path, KeyPair.pem_of(key))
 
 
 def _issue(ca: KeyPair, identity: Identity) -> KeyPair:

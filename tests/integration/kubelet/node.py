@@ -7,6 +7,7 @@ with running_node(server, tmp_path) as node:
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -30,10 +31,11 @@ from kubelet.pod_sync import PodSync
 from kubelet.pull_secrets import PullSecrets
 from kubelet.qos_cgroups import QosCgroups
 from kubelet.runtime.protocol import ContainerStatus
+from kubelet.service_account_tokens import PodTokens
 from kubelet.static_pods import StaticPods
 from kubelet.user_ranges import UserRanges
 from kubelet.volumes import Volumes
-from podium.client.errors import NotFound
+from podium.client.errors import AlreadyExists, NotFound
 from podium.client.event_recorder import EventRecorder
 from podium.client.informer import InformerFactory
 from podium.client.reconcile_loop import ReconcileLoop
@@ -95,7 +97,7 @@ class Node:
             images=list, settings=settings, runtime_version=runtime.version,
         )  # fmt: skip
         self.objects = ObjectWatch(self.client, self.wake)
-        volumes = Volumes(str(node_dir), self.objects.get)
+        volumes = Volumes(str(node_dir), self.objects.get, PodTokens(self.client))
         hardware = Hardware(memory_bytes=8 << 30, cpus=frozenset(range(4)))
         values = CgroupValues(hardware, settings)
         self.configs = ContainerConfigs(str(node_dir), volumes, values)
@@ -124,6 +126,7 @@ class Node:
         self.statics.start()
         self.loop.start()
         self.reporter.register(10250)
+        self._play_service_account_controller()
         changed: Callable[[Object], None] = lambda pod: self.wake(key_of(pod))  # noqa: E731
         self.pods.add_handler(changed, lambda _, new: changed(new), changed)
         self._feed = self.runtime.events()
@@ -134,6 +137,14 @@ class Node:
         self.source.is_settled = True
         for uid in self.sync.known() | {pod["metadata"]["uid"] for pod in self.source.list()}:
             self.wake(uid)
+
+    def _play_service_account_controller(self) -> None:
+        made = {"serviceaccounts": {"metadata": {"name": "default"}},
+                "configmaps": {"metadata": {"name": "kube-root-ca.crt"},
+                               "data": {"ca.crt": "the cluster's"}}}  # fmt: skip
+        for plural, obj in made.items():
+            with contextlib.suppress(AlreadyExists):  # in an earlier life
+                self.admin.create(plural, obj, "default")
 
     def _follow(self) -> None:
         for event in self._feed:

@@ -61,7 +61,7 @@ def test_a_second_look_writes_nothing(node: Node) -> None:
     eventually(lambda: node.pods.get("default/calm")["status"].get("phase") == "Running")  # type: ignore[index]
     version = node.admin.get("pods", "calm", "default")["metadata"]["resourceVersion"]
     calls = list(node.runtime.calls)
-    assert node.sync.reconcile(uid) is None
+    assert (node.sync.reconcile(uid) or 0) > 2000  # until the token is to be renewed
     assert node.admin.get("pods", "calm", "default")["metadata"]["resourceVersion"] == version
     assert node.runtime.calls == calls
 
