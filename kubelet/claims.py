@@ -13,15 +13,12 @@ from typing import Any
 from kubelet.environment import Surroundings
 from kubelet.host_path import WrongHostPath, check_host_path
 from kubelet.local_storage import LOCAL_PATH, LocalStorage
+from kubelet.volume_kinds import what_is_missing
 from podium.api.node_selector import matches_node
 
 Object = dict[str, Any]
 
 BIND_COMPLETED = "pv.kubernetes.io/bind-completed"
-_NOT_A_SOURCE = frozenset(
-    {"capacity", "accessModes", "claimRef", "persistentVolumeReclaimPolicy", "storageClassName",
-     "mountOptions", "volumeMode", "nodeAffinity", "volumeAttributesClassName"}
-)  # fmt: skip
 
 
 class ClaimNotReady(Exception):
@@ -78,7 +75,7 @@ def host_path_of(volume: Object, around: Surroundings, storage: LocalStorage) ->
         return _check_local(spec["local"]["path"], is_block=spec.get("volumeMode") == "Block")
     if (spec.get("csi") or {}).get("driver") == LOCAL_PATH:
         return storage.ensure(spec["csi"]["volumeHandle"])
-    raise ClaimNotReady(_what_is_missing(spec))
+    raise ClaimNotReady(what_is_missing(spec) or "this node has no volume plugin for it")
 
 
 def _check_affinity(volume: Object, node: Object) -> None:
@@ -100,11 +97,3 @@ def _check_local(path: str, *, is_block: bool) -> str:
     if not is_block and not stat.S_ISDIR(mode):
         raise WrongHostPath(f'path "{path}" is not a directory')
     return path
-
-
-def _what_is_missing(spec: Object) -> str:
-    if spec.get("csi"):
-        driver = spec["csi"].get("driver", "")
-        return f"driver name {driver} not found in the list of registered CSI drivers"
-    kind = next((k for k in spec if k not in _NOT_A_SOURCE), "")
-    return f"this node has no volume plugin for {kind}"

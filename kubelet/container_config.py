@@ -103,7 +103,10 @@ class ContainerConfigs:
                 termination_mount(container, pod_dir, attempt),
                 *volume_mounts,
             ],
-            devices=devices_of(pod, container),
+            devices=[
+                *devices_of(pod, container),
+                *self._volumes.devices(container, paths, pod["spec"].get("volumes") or ()),
+            ],
             uid=user.uid,
             gid=user.gid,
             groups=groups,

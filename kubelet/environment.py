@@ -47,6 +47,11 @@ def expand(text: str, env: Mapping[str, str]) -> str:
     return _REFERENCE.sub(replace, text)
 
 
+def references_in(text: str) -> list[str]:
+    """The names that "$(NAME)" refers to."""
+    return [match[2] for match in _REFERENCE.finditer(text) if match[1] != "$"]
+
+
 def environment(
     pod: Object,
     container: Object,

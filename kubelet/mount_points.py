@@ -13,7 +13,7 @@ def unmount_below(directory: str) -> None:
     with open("/proc/self/mountinfo", encoding="utf-8", errors="surrogateescape") as file:
         points = [_unescaped(line.split(" ")[4]) for line in file]
     for point in sorted((p for p in points if p.startswith(inside)), key=len, reverse=True):
-        syscalls.umount(point, syscalls.MNT_DETACH)
+        syscalls.umount(point, syscalls.MNT_DETACH | syscalls.UMOUNT_NOFOLLOW)
 
 
 def _unescaped(path: str) -> str:

@@ -212,7 +212,8 @@ def _shorten_messages(pod: Object, status: Object) -> None:
 def _mount(mount: Object) -> Object:
     shown: Object = {"name": mount["name"], "mountPath": mount["mountPath"]}
     if mount.get("readOnly"):
-        shown |= {"readOnly": True, "recursiveReadOnly": "Disabled"}
+        is_recursive = mount.get("recursiveReadOnly") in ("Enabled", "IfPossible")
+        shown |= {"readOnly": True, "recursiveReadOnly": "Enabled" if is_recursive else "Disabled"}
     return shown
 
 

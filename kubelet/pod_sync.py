@@ -481,6 +481,7 @@ class PodSync:
         name, where = start.container["name"], self._field_path(look, start.container["name"])
         image = self._puller.ensure(look.pod, start.container, where)
         look.memory.image_ids[name] = image.ref
+        self._fill_image_volumes(look, start.container, where)
         config = self._configs.make(
             look.pod,
             start.container,
@@ -503,6 +504,17 @@ class PodSync:
         if target is None:
             raise ConfigMissing(f"unable to find target container {name}")
         return target.id
+
+    def _fill_image_volumes(self, look: Look, container: Object, where: str) -> None:
+        """Of the images that this container mounts; ImageNotReady or OSError."""
+        mounted = {mount["name"] for mount in container.get("volumeMounts") or ()}
+        for volume in look.pod["spec"].get("volumes") or ():
+            image = volume.get("image")
+            if image is not None and volume["name"] in mounted:
+                policy = image.get("pullPolicy") or "IfNotPresent"
+                reference = image.get("reference") or ""
+                pulled = self._puller.ensure_reference(look.pod, reference, policy, where)
+                self._volumes.mount_image(look.pod, volume["name"], pulled.layers)
 
     def _fail(self, look: Look, name: str, reason: str, failure: Exception) -> float:
         look.waiting[name] = (reason, str(failure))

@@ -68,10 +68,23 @@ def _open_or_make(root: int, sub_path: str) -> int:
         try:
             os.close(syscalls.open_in_root(root, "/".join(parts[:count]), os.O_PATH))
         except FileNotFoundError:
+            mode = stat.S_IMODE(os.fstat(root).st_mode)
             parent = "/".join(parts[: count - 1]) or "."
             parent_fd = syscalls.open_in_root(root, parent, os.O_PATH | os.O_DIRECTORY)
             try:
-                os.mkdir(parts[count - 1], 0o755, dir_fd=parent_fd)
+                _make(parts[count - 1], parent_fd, mode)
             finally:
                 os.close(parent_fd)
     return syscalls.open_in_root(root, "/".join(parts) or ".", os.O_PATH)
+
+
+def _make(name: str, parent_fd: int, mode: int) -> None:
+    """With the volume's own rights, so that whoever may write to the one may write to the other;
+    its group comes from the parent where that is set-group-id."""
+    os.mkdir(name, 0o700, dir_fd=parent_fd)
+    fd = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC,
+                 dir_fd=parent_fd)  # fmt: skip
+    try:
+        os.fchmod(fd, mode)
+    finally:
+        os.close(fd)

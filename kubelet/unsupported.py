@@ -19,19 +19,6 @@ from podium.api import resource_annotations
 
 Object = dict[str, Any]
 
-RUNNABLE_VOLUMES = frozenset(
-    {
-        "emptyDir",
-        "hostPath",
-        "configMap",
-        "secret",
-        "downwardAPI",
-        "projected",
-        "persistentVolumeClaim",
-        "ephemeral",
-    }
-)
-
 
 def containers_of(pod: Object) -> Iterator[tuple[str, Object]]:
     """("spec.containers[0]", container), …, init containers as well."""
@@ -42,8 +29,8 @@ def containers_of(pod: Object) -> Iterator[tuple[str, Object]]:
 
 def refusals(pod: Object) -> list[str]:
     """One line for each field because of which this Pod is not run."""
-    parts = (_of_annotations(pod), _of_pod(pod["spec"]), _of_volumes(pod["spec"]))
-    return [line for part in (*parts, _of_containers(pod)) for line in part]
+    parts = (_of_annotations(pod), _of_pod(pod["spec"]), _of_containers(pod))
+    return [line for part in parts for line in part]
 
 
 def _of_annotations(pod: Object) -> Iterator[str]:
@@ -59,28 +46,16 @@ def _of_pod(spec: Object) -> Iterator[str]:
         yield "spec.resourceClaims: dynamic resource allocation is not supported yet"
 
 
-def _of_volumes(spec: Object) -> Iterator[str]:
-    for index, volume in enumerate(spec.get("volumes") or ()):
-        for kind in volume:
-            if kind != "name" and kind not in RUNNABLE_VOLUMES:
-                yield f"spec.volumes[{index}].{kind}: this kind of volume is not supported yet"
-        for number, source in enumerate((volume.get("projected") or {}).get("sources") or ()):
-            if source.get("clusterTrustBundle") is not None:
-                where = f"spec.volumes[{index}].projected.sources[{number}].clusterTrustBundle"
-                yield f"{where}: this kind of projection is not supported yet"
-
-
 def _of_containers(pod: Object) -> Iterator[str]:
     for where, container in containers_of(pod):
         context = container.get("securityContext") or {}
-        if container.get("volumeDevices"):
-            yield f"{where}.volumeDevices: block devices are not supported yet"
         if context.get("procMount") == "Unmasked" and pod["spec"].get("hostUsers") is not False:
             yield f"{where}.securityContext.procMount: `hostUsers` must be false to use `Unmasked`"
         for number, mount in enumerate(container.get("volumeMounts") or ()):
-            if (mount.get("mountPropagation") or "None") != "None":
+            is_shared = mount.get("mountPropagation") == "Bidirectional"
+            if is_shared and pod["spec"].get("hostUsers") is False:
                 field = f"{where}.volumeMounts[{number}].mountPropagation"
-                yield f"{field}: mounts are not propagated yet"
+                yield f"{field}: nothing that a user namespace mounts is seen outside of it"
 
 
 def warnings(pod: Object) -> list[str]:

@@ -8,38 +8,49 @@ never on disk.
 from __future__ import annotations
 
 import base64
+import errno
 import os
 import shutil
-from collections.abc import Mapping
+import stat
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
 from kubelet import huge_pages
 from kubelet.claims import ClaimNotReady, claim_name, find_volume, host_path_of
+from kubelet.disk_usage import disk_usage
 from kubelet.environment import (
     ConfigMissing,
     Fetch,
     Surroundings,
     expand,
     field_value,
+    references_in,
     resource_value,
 )
 from kubelet.host_path import WrongHostPath, check_host_path
+from kubelet.image_mounts import mount_layers
 from kubelet.local_storage import LocalStorage
+from kubelet.memory_medium import memory_options
 from kubelet.mount_points import unmount_below
 from kubelet.ownership import give_to_group
 from kubelet.runtime import syscalls
-from kubelet.runtime.protocol import Mount
+from kubelet.runtime.protocol import Device, Mount
 from kubelet.service_account_tokens import NoToken, PodTokens
 from kubelet.sub_path import bind_sub_path
 from kubelet.volume_files import File, write_files
-from podium.api import quantity
+from kubelet.volume_kinds import what_is_missing
 
 Object = dict[str, Any]
 
 DEFAULT_MODE = 0o644
 _FROM_API = ("configMap", "secret", "downwardAPI", "projected")
 _IN_MEMORY = ("secret", "projected")
+_PROPAGATIONS: dict[str, Literal["private", "slave", "shared"]] = {
+    "None": "private",
+    "HostToContainer": "slave",
+    "Bidirectional": "shared",
+}
 _TMPFS_FLAGS = syscalls.MS_NOSUID | syscalls.MS_NODEV
 
 
@@ -88,14 +99,18 @@ class Volumes:
         path = self.pod_dir(pod["metadata"]["uid"]) / "volumes" / volume["name"]
         if claim_name(pod, volume) is not None:
             return self._claimed(path, pod, volume, around)
+        if volume.get("image") is not None:
+            path.mkdir(mode=0o755, parents=True, exist_ok=True)
+            return str(path)  # filled when its image is there: see `mount_image`
+        if (missing := what_is_missing(volume)) is not None:
+            raise VolumeError(missing)
         if not any(volume.get(kind) is not None for kind in _FROM_API):
-            self._empty_dir(path, pod, volume.get("emptyDir") or {})
+            self._empty_dir(path, pod, volume.get("emptyDir") or {}, around.node)
             return str(path)
         files = self._files(pod, volume, around)
-        if not path.is_dir():
-            path.mkdir(mode=0o755, parents=True)
-            if any(volume.get(kind) is not None for kind in _IN_MEMORY):
-                syscalls.mount("tmpfs", str(path), "tmpfs", _TMPFS_FLAGS, "mode=755")
+        path.mkdir(mode=0o755, parents=True, exist_ok=True)
+        if any(volume.get(kind) is not None for kind in _IN_MEMORY):
+            _ensure_memory(path)
         write_files(path, files, _fs_group(pod))
         return str(path)
 
@@ -112,31 +127,30 @@ class Volumes:
         self._claims.setdefault(pod["metadata"]["uid"], {})[volume["name"]] = path
         return path
 
-    def _empty_dir(self, path: Path, pod: Object, source: Object) -> None:
-        if path.is_dir():
-            return
-        medium = source.get("medium") or ""
-        is_huge = medium.startswith(huge_pages.MEDIUM)
-        page_size = huge_pages.mount_options(pod, medium) if is_huge else ""
-        making = path.with_name(f".{path.name}")  # complete once it has its name
-        making.mkdir(mode=0o777, parents=True, exist_ok=True)
+    def _empty_dir(self, path: Path, pod: Object, source: Object, node: Object) -> None:
         group = _fs_group(pod)
         mode = 0o777 if group is None else 0o2777
-        os.chown(making, -1, -1 if group is None else group)
-        making.chmod(mode)
-        making.rename(path)
-        if medium == "Memory":
-            size = source.get("sizeLimit")
-            options = (
-                [f"mode={mode | 0o1000:o}"] if group is None else [f"mode={mode:o},gid={group}"]
-            )
-            options += [f"size={quantity.memory_bytes(size)}"] if size else []
-            syscalls.mount("tmpfs", str(path), "tmpfs", _TMPFS_FLAGS, ",".join(options))
-        elif is_huge:
-            owner = f"mode={mode | 0o1000:o}" if group is None else f"mode={mode:o},gid={group}"
-            syscalls.mount(
-                "hugetlbfs", str(path), "hugetlbfs", _TMPFS_FLAGS, f"{page_size},{owner}"
-            )
+        if not path.is_dir():
+            making = path.with_name(f".{path.name}")  # complete once it has its name
+            making.mkdir(mode=0o777, parents=True, exist_ok=True)
+            os.chown(making, -1, -1 if group is None else group)
+            making.chmod(mode)
+            making.rename(path)
+        medium = source.get("medium") or ""
+        if medium and not os.path.ismount(path):  # also after a crash in between, or a reboot
+            rights = f"mode={mode | (0o1000 if group is None else 0):o},gid={group or 0}"
+            if medium.startswith(huge_pages.MEDIUM):
+                kind, options = "hugetlbfs", huge_pages.mount_options(pod, medium)
+            else:
+                kind, options = "tmpfs", memory_options(source.get("sizeLimit"), pod, node)
+            data = ",".join(filter(None, (rights, options)))
+            syscalls.mount(kind, str(path), kind, _TMPFS_FLAGS, data)
+
+    def mount_image(self, pod: Object, name: str, layers: Sequence[str]) -> None:
+        """Fill an image volume. Safe to repeat."""
+        path = self.pod_dir(pod["metadata"]["uid"]) / "volumes" / name
+        if not os.path.ismount(path):
+            mount_layers(layers, str(path))
 
     # ---- files from the API ----
 
@@ -149,6 +163,8 @@ class Volumes:
         for part in source.get("sources") or ():
             if (wanted := part.get("serviceAccountToken")) is not None:
                 files[wanted["path"]] = self._token(pod, wanted, source.get("defaultMode"))
+            if (bundle := part.get("clusterTrustBundle")) is not None:
+                files[bundle["path"]] = _no_bundle(bundle)
             for kind in _FROM_API[:3]:
                 if part.get(kind) is not None:
                     files |= self._part(pod, kind, part[kind], source.get("defaultMode"), around)
@@ -196,21 +212,44 @@ class Volumes:
         self, pod: Object, container: Object, paths: Mapping[str, str], env: Mapping[str, str]
     ) -> list[Mount]:
         """The container's volumeMounts as bind mounts; raises VolumeError."""
-        kinds = {volume["name"]: volume for volume in pod["spec"].get("volumes") or ()}
+        volumes = {volume["name"]: volume for volume in pod["spec"].get("volumes") or ()}
         found = []
         for index, mount in enumerate(container.get("volumeMounts") or ()):
-            source = paths[mount["name"]]
-            sub_path = mount.get("subPath") or expand(mount.get("subPathExpr") or "", env)
-            if sub_path:
+            source, volume = paths[mount["name"]], volumes[mount["name"]]
+            if part := sub_path_of(mount, env):
                 place = self.pod_dir(pod["metadata"]["uid"]) / "subpaths" / container["name"]
-                source = _bind(source, sub_path, place / str(index))
-            is_from_api = any(kinds[mount["name"]].get(kind) is not None for kind in _FROM_API)
-            claim = kinds[mount["name"]].get("persistentVolumeClaim") or {}
-            readonly = bool(mount.get("readOnly") or claim.get("readOnly")) or is_from_api
-            is_own = is_from_api or kinds[mount["name"]].get("emptyDir") is not None
-            ids: Literal["mapped", "private"] = "private" if is_own else "mapped"
-            found.append(Mount(source, mount["mountPath"], readonly, ids))
+                source = _bind(source, part, place / str(index))
+            found.append(_mount(source, mount, volume))
         return found
+
+    def devices(
+        self, container: Object, paths: Mapping[str, str], volumes: Sequence[Object]
+    ) -> list[Device]:
+        """The container's volumeDevices; raises VolumeError."""
+        found = []
+        by_name = {volume["name"]: volume for volume in volumes}
+        for wanted in container.get("volumeDevices") or ():
+            status = os.stat(paths[wanted["name"]])
+            if not stat.S_ISBLK(status.st_mode):
+                raise VolumeError(f'volume "{wanted["name"]}" is no block device')
+            claim = by_name[wanted["name"]].get("persistentVolumeClaim") or {}
+            number = status.st_rdev
+            found.append(
+                Device(
+                    wanted["devicePath"], "b", os.major(number), os.minor(number),
+                    permissions="r" if claim.get("readOnly") else "rwm",
+                )
+            )  # fmt: skip
+        return found
+
+    def disk_usage(self, pod: Object) -> dict[str, int]:
+        """Bytes that each emptyDir of a Pod takes of the node's disk, by the volume's name."""
+        place = self.pod_dir(pod["metadata"]["uid"]) / "volumes"
+        return {
+            volume["name"]: disk_usage(str(place / volume["name"]))
+            for volume in pod["spec"].get("volumes") or ()
+            if (source := volume.get("emptyDir")) is not None and not source.get("medium")
+        }
 
     # ---- the end ----
 
@@ -223,6 +262,55 @@ class Volumes:
         if directory.exists():
             unmount_below(str(directory))
             shutil.rmtree(directory)
+
+
+def sub_path_of(mount: Object, env: Mapping[str, str]) -> str:
+    """Which part of the volume is meant, "" for all of it; raises VolumeError."""
+    if not (expression := mount.get("subPathExpr")):
+        return str(mount.get("subPath") or "")
+    missing = [name for name in references_in(expression) if name not in env]
+    if missing:
+        raise VolumeError(f'missing value for "{missing[0]}"')
+    found = expand(expression, env)
+    if found.startswith("/"):
+        raise VolumeError(f"error SubPath `{found}` must not be an absolute path")
+    if ".." in found.split("/"):
+        raise VolumeError(f"unable to provision SubPath `{found}`: must not contain '..'")
+    return found
+
+
+def _mount(source: str, mount: Object, volume: Object) -> Mount:
+    is_from_api = any(volume.get(kind) is not None for kind in _FROM_API)
+    claim = volume.get("persistentVolumeClaim") or {}
+    readonly = bool(mount.get("readOnly") or claim.get("readOnly") or volume.get("image"))
+    return Mount(
+        source,
+        mount["mountPath"],
+        readonly=readonly or is_from_api,
+        ids="private" if is_from_api or volume.get("emptyDir") is not None else "mapped",
+        is_recursive=mount.get("recursiveReadOnly") in ("Enabled", "IfPossible"),
+        propagation=_PROPAGATIONS[mount.get("mountPropagation") or "None"],
+    )
+
+
+def _ensure_memory(path: Path) -> None:
+    """A tmpfs, which goes to no swap where the kernel can (since 6.3): before anything is written,
+    also when the directory is there from before a crash or a reboot."""
+    if os.path.ismount(path):
+        return
+    try:
+        syscalls.mount("tmpfs", str(path), "tmpfs", _TMPFS_FLAGS, "mode=755,noswap")
+    except OSError as failure:
+        if failure.errno != errno.EINVAL:
+            raise
+        syscalls.mount("tmpfs", str(path), "tmpfs", _TMPFS_FLAGS, "mode=755")
+
+
+def _no_bundle(source: Object) -> File:
+    """There are no ClusterTrustBundles here; one that is optional is an empty file."""
+    if not source.get("optional"):
+        raise VolumeError("this cluster serves no ClusterTrustBundles")
+    return File(b"", DEFAULT_MODE)
 
 
 def _bind(source: str, sub_path: str, place: Path) -> str:

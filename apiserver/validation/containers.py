@@ -6,7 +6,7 @@ Source: Kubernetes' `pkg/apis/core/validation`, v1.32.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from fractions import Fraction
 from typing import Any
 
@@ -44,10 +44,11 @@ _SUBSCRIPTED = re.compile(r"metadata\.(labels|annotations)\['(.*)'\]")
 _PULL_POLICIES = ("Always", "IfNotPresent", "Never")
 _PROTOCOLS = ("SCTP", "TCP", "UDP")
 _PROPAGATIONS = ("Bidirectional", "HostToContainer", "None")
+_RECURSIVE = ("Disabled", "Enabled", "IfPossible")
 
 
 def container_list(
-    containers: list[Object], path: str, volumes: set[str], taken: set[str], *,
+    containers: list[Object], path: str, volumes: Mapping[str, Object], taken: set[str], *,
     has_host_users: bool,
 ) -> list[Cause]:  # fmt: skip
     """Rules for one list of containers; `taken` are names used so far, and grows."""
@@ -70,7 +71,7 @@ def container_list(
     return causes
 
 
-def _container(container: Object, at: str, volumes: set[str]) -> list[Cause]:
+def _container(container: Object, at: str, volumes: Mapping[str, Object]) -> list[Cause]:
     causes = image(container, at)
     policy = container.get("terminationMessagePolicy") or "File"
     if policy not in ("File", "FallbackToLogsOnError"):
@@ -83,7 +84,10 @@ def _container(container: Object, at: str, volumes: set[str]) -> list[Cause]:
     if container.get("envFrom"):
         causes += _env_from(container["envFrom"], f"{at}.envFrom")
     if container.get("volumeMounts"):
-        causes += _mounts(container["volumeMounts"], f"{at}.volumeMounts", volumes)
+        is_privileged = bool((container.get("securityContext") or {}).get("privileged"))
+        mounts = container["volumeMounts"]
+        causes += _mounts(mounts, f"{at}.volumeMounts", volumes, is_privileged)
+    causes += _devices(container, f"{at}.volumeDevices", volumes)
     pull = container.get("imagePullPolicy")
     if pull and pull not in _PULL_POLICIES:
         causes.append(not_supported(f"{at}.imagePullPolicy", pull, _PULL_POLICIES))
@@ -232,7 +236,9 @@ def _env_from(sources: list[Object], path: str) -> list[Cause]:
 # ---- mounts -------------------------------------------------------------------------------------
 
 
-def _mounts(mounts: list[Object], path: str, volumes: set[str]) -> list[Cause]:
+def _mounts(
+    mounts: list[Object], path: str, volumes: Mapping[str, Object], is_privileged: bool
+) -> list[Cause]:
     causes: list[Cause] = []
     seen: set[str] = set()
     for index, mount in enumerate(mounts):
@@ -251,9 +257,70 @@ def _mounts(mounts: list[Object], path: str, volumes: set[str]) -> list[Cause]:
         if mount.get("subPath") and mount.get("subPathExpr"):
             why = "subPathExpr and subPath are mutually exclusive"
             causes.append(invalid(f"{at}.subPathExpr", mount["subPathExpr"], why))
-        propagation = mount.get("mountPropagation")
-        if propagation and propagation not in _PROPAGATIONS:
-            causes.append(not_supported(f"{at}.mountPropagation", propagation, _PROPAGATIONS))
+        causes += _propagation(mount, at, is_privileged)
+        causes += _recursive_read_only(mount, at)
+    return causes
+
+
+def _propagation(mount: Object, at: str, is_privileged: bool) -> list[Cause]:
+    found, path = mount.get("mountPropagation"), f"{at}.mountPropagation"
+    if not found:
+        return []
+    if found not in _PROPAGATIONS:
+        return [not_supported(path, found, _PROPAGATIONS)]
+    if found == "Bidirectional" and not is_privileged:
+        why = "Bidirectional mount propagation is available only to privileged containers"
+        return [forbidden(path, why)]
+    return []
+
+
+def _recursive_read_only(mount: Object, at: str) -> list[Cause]:
+    found, path = mount.get("recursiveReadOnly"), f"{at}.recursiveReadOnly"
+    if found is None or found == "Disabled":
+        return []
+    if found not in _RECURSIVE:
+        return [not_supported(path, found, _RECURSIVE)]
+    causes = []
+    if not mount.get("readOnly"):
+        causes.append(forbidden(path, "may only be specified when readOnly is true"))
+    if mount.get("mountPropagation") not in (None, "None"):
+        why = "may only be specified when mountPropagation is None or not specified"
+        causes.append(forbidden(path, why))
+    return causes
+
+
+def _devices(container: Object, path: str, volumes: Mapping[str, Object]) -> list[Cause]:
+    """volumeDevices: each a claim, at a place of its own where nothing is mounted."""
+    causes: list[Cause] = []
+    names: set[str] = set()
+    paths: set[str] = set()
+    mounts = container.get("volumeMounts") or ()
+    for index, device in enumerate(container.get("volumeDevices") or ()):
+        at, name, place = f"{path}[{index}]", device.get("name", ""), device.get("devicePath", "")
+        volume = volumes.get(name)
+        if not name:
+            causes.append(required(f"{at}.name"))
+        elif name in names:
+            causes.append(invalid(f"{at}.name", name, "must be unique"))
+        elif volume is None:
+            causes.append(not_found(f"{at}.name", name))
+        elif not {"persistentVolumeClaim", "ephemeral"} & set(volume):
+            kinds = "PersistentVolumeClaim or Ephemeral"
+            why = f"can only use volume source type of {kinds} for block mode"
+            causes.append(invalid(f"{at}.name", name, why))
+        if any(mount.get("name") == name for mount in mounts):
+            causes.append(invalid(f"{at}.name", name, "must not already exist in volumeMounts"))
+        if not place:
+            causes.append(required(f"{at}.devicePath"))
+        elif place in paths:
+            causes.append(invalid(f"{at}.devicePath", place, "must be unique"))
+        elif ".." in place.split("/"):
+            causes.append(invalid(f"{at}.devicePath", place, "can not contain backsteps ('..')"))
+        elif any(mount.get("mountPath") == place for mount in mounts):
+            why = "must not already exist as a path in volumeMounts"
+            causes.append(invalid(f"{at}.devicePath", place, why))
+        names.add(name)
+        paths.add(place)
     return causes
 
 

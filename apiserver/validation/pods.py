@@ -6,6 +6,7 @@ Source: Kubernetes' `pkg/apis/core/validation`, v1.32.
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from typing import Any
 
 from apiserver.validation import metadata, resize
@@ -81,7 +82,7 @@ def _annotations(meta: Object, spec: Object, path: str) -> list[Cause]:
 def pod_spec(spec: Object, path: str) -> list[Cause]:
     volumes = spec.get("volumes") or []
     causes = volume_list(volumes, f"{path}.volumes")
-    causes += _containers(spec, path, {v.get("name", "") for v in volumes})
+    causes += _containers(spec, path, {v.get("name", ""): v for v in volumes})
     causes += _policies(spec, path)
     causes += metadata.label_map(spec.get("nodeSelector"), f"{path}.nodeSelector")
     causes += resize.policies(spec, path)
@@ -109,7 +110,7 @@ def pod_spec(spec: Object, path: str) -> list[Cause]:
     return causes
 
 
-def _containers(spec: Object, path: str, volumes: set[str]) -> list[Cause]:
+def _containers(spec: Object, path: str, volumes: Mapping[str, Object]) -> list[Cause]:
     taken: set[str] = set()
     causes: list[Cause] = []
     if not spec.get("containers"):

@@ -8,7 +8,6 @@ from __future__ import annotations
 from typing import Any
 
 from apiserver.validation.causes import (
-    duplicate,
     each_invalid,
     forbidden,
     immutable,
@@ -17,21 +16,25 @@ from apiserver.validation.causes import (
     not_supported,
     required,
 )
+from apiserver.validation.claims import (
+    MORE_THAN_0,
+    access_modes,
+    claim_spec,
+    class_name,
+    volume_mode,
+)
 from apiserver.validation.volumes import host_path
 from podium.api import names, quantity
 from podium.api.status import Cause
 
 Object = dict[str, Any]
 
-ACCESS_MODES = ("ReadOnlyMany", "ReadWriteMany", "ReadWriteOnce", "ReadWriteOncePod")
 _RECLAIM_POLICIES = ("Delete", "Recycle", "Retain")
-_VOLUME_MODES = ("Block", "Filesystem")
 _BINDING_MODES = ("Immediate", "WaitForFirstConsumer")
 _NOT_A_SOURCE = frozenset(
     {"capacity", "accessModes", "claimRef", "persistentVolumeReclaimPolicy", "storageClassName",
      "mountOptions", "volumeMode", "nodeAffinity", "volumeAttributesClassName"}
 )  # fmt: skip
-_MORE_THAN_0 = "must be greater than zero"
 _FIXED_SPEC = (
     "spec is immutable after creation except resources.requests and volumeAttributesClassName for "
     "bound claims"
@@ -43,7 +46,7 @@ _FIXED_SPEC = (
 
 def validate_persistent_volume(volume: Object) -> list[Cause]:
     spec = volume.get("spec") or {}
-    causes = _access_modes(spec.get("accessModes"), "spec.accessModes")
+    causes = access_modes(spec.get("accessModes"), "spec.accessModes")
     causes += _capacity(spec.get("capacity") or {})
     policy = spec.get("persistentVolumeReclaimPolicy") or ""
     if policy not in _RECLAIM_POLICIES:
@@ -51,8 +54,8 @@ def validate_persistent_volume(volume: Object) -> list[Cause]:
         causes.append(not_supported(path, policy, _RECLAIM_POLICIES))
     causes += _affinity(spec.get("nodeAffinity"), bool(spec.get("local")))
     causes += _source(spec)
-    causes += _class_name(spec.get("storageClassName"), "spec.storageClassName")
-    return causes + _volume_mode(spec.get("volumeMode"), "spec.volumeMode")
+    causes += class_name(spec.get("storageClassName"), "spec.storageClassName")
+    return causes + volume_mode(spec.get("volumeMode"), "spec.volumeMode")
 
 
 def _capacity(capacity: Object) -> list[Cause]:
@@ -61,7 +64,7 @@ def _capacity(capacity: Object) -> list[Cause]:
     if list(capacity) != ["storage"]:
         return [not_supported("spec.capacity", sorted(capacity), ("storage",))]
     if quantity.parse(capacity["storage"]) <= 0:
-        return [invalid("spec.capacity[storage]", str(capacity["storage"]), _MORE_THAN_0)]
+        return [invalid("spec.capacity[storage]", str(capacity["storage"]), MORE_THAN_0)]
     return []
 
 
@@ -129,19 +132,6 @@ def validate_claim(claim: Object) -> list[Cause]:
     return claim_spec(claim.get("spec") or {}, "spec")
 
 
-def claim_spec(spec: Object, at: str) -> list[Cause]:
-    """Also of the template of an ephemeral volume."""
-    causes = _access_modes(spec.get("accessModes"), f"{at}.accessModes")
-    requested = ((spec.get("resources") or {}).get("requests") or {}).get("storage")
-    path = f"{at}.resources[storage]"
-    if requested is None:
-        causes.append(required(path))
-    elif quantity.parse(requested) <= 0:
-        causes.append(invalid(path, str(requested), _MORE_THAN_0))
-    causes += _class_name(spec.get("storageClassName"), f"{at}.storageClassName")
-    return causes + _volume_mode(spec.get("volumeMode"), f"{at}.volumeMode")
-
-
 def validate_claim_update(new: Object, old: Object) -> list[Cause]:
     """A bound claim may ask for more; the binder may fill in the volume, and a late default the
     class."""
@@ -201,27 +191,3 @@ def validate_storage_class_update(new: Object, old: Object) -> list[Cause]:
     return causes + immutable(
         "volumeBindingMode", new.get("volumeBindingMode"), old.get("volumeBindingMode")
     )
-
-
-# ---- what they share ----------------------------------------------------------------------------
-
-
-def _access_modes(modes: list[str] | None, at: str) -> list[Cause]:
-    if not modes:
-        return [required(at, "at least 1 access mode is required")]
-    causes = [not_supported(at, m, ACCESS_MODES) for m in modes if m not in ACCESS_MODES]
-    causes += [duplicate(at, m) for m in sorted({m for m in modes if modes.count(m) > 1})]
-    if "ReadWriteOncePod" in modes and len(modes) > 1:
-        why = "may not use ReadWriteOncePod with other access modes"
-        causes.append(forbidden(at, why))
-    return causes
-
-
-def _class_name(name: str | None, at: str) -> list[Cause]:
-    return each_invalid(at, name, names.dns_subdomain(name)) if name else []
-
-
-def _volume_mode(mode: str | None, at: str) -> list[Cause]:
-    if mode and mode not in _VOLUME_MODES:
-        return [not_supported(at, mode, _VOLUME_MODES)]
-    return []

@@ -15,6 +15,7 @@ from apiserver.validation.causes import (
     not_supported,
     required,
 )
+from apiserver.validation.claims import claim_spec
 from apiserver.validation.paths import local_path
 from podium.api import names, quantity
 from podium.api.status import Cause
@@ -23,6 +24,7 @@ Object = dict[str, Any]
 
 _HOST_PATH_TYPES = ("", "BlockDevice", "CharDevice", "Directory", "DirectoryOrCreate", "File",
                     "FileOrCreate", "Socket")  # fmt: skip
+_PULL_POLICIES = ("Always", "IfNotPresent", "Never")
 _MODE_WORDS = "must be a number between 0 and 0777 (octal), both inclusive"
 
 
@@ -67,6 +69,15 @@ def _sources(volume: Object, at: str) -> list[Cause]:
         case "persistentVolumeClaim":
             if not source.get("claimName"):
                 causes.append(required(f"{path}.claimName"))
+        case "ephemeral":
+            template = source.get("volumeClaimTemplate")
+            if template is None:
+                causes.append(required(f"{path}.volumeClaimTemplate"))
+            else:
+                at_spec = f"{path}.volumeClaimTemplate.spec"
+                causes += claim_spec(template.get("spec") or {}, at_spec)
+        case "image":
+            causes += _image(source, path)
     return causes
 
 
@@ -75,6 +86,14 @@ def _empty_dir(source: Object, path: str) -> list[Cause]:
     if limit is not None and quantity.parse(limit) < 0:
         return [forbidden(f"{path}.sizeLimit", "SizeLimit field must be a valid resource quantity")]
     return []
+
+
+def _image(source: Object, path: str) -> list[Cause]:
+    causes = [] if source.get("reference") else [required(f"{path}.reference")]
+    policy = source.get("pullPolicy")
+    if policy and policy not in _PULL_POLICIES:
+        causes.append(not_supported(f"{path}.pullPolicy", policy, _PULL_POLICIES))
+    return causes
 
 
 def host_path(source: Object, path: str) -> list[Cause]:
@@ -129,11 +148,22 @@ def _projected(source: Object, path: str) -> list[Cause]:
             items = part["downwardAPI"].get("items") or []
             causes += _downward_items(items, f"{at}.downwardAPI.items")
         token = part.get("serviceAccountToken")
-        if token is not None and not token.get("path"):
-            causes.append(required(f"{at}.serviceAccountToken.path"))
+        if token is not None:
+            causes += _token(token, f"{at}.serviceAccountToken")
         if len(part) > 1:
             causes.append(forbidden(at, "may not specify more than 1 volume type"))
     return causes
+
+
+def _token(source: Object, at: str) -> list[Cause]:
+    seconds, path = source.get("expirationSeconds", 3600), f"{at}.expirationSeconds"
+    causes: list[Cause] = []
+    if seconds < 600:
+        causes.append(invalid(path, seconds, "may not specify a duration less than 10 minutes"))
+    elif seconds > 1 << 32:
+        why = "may not specify a duration larger than 2^32 seconds"
+        causes.append(invalid(path, seconds, why))
+    return causes + _file_path(source.get("path", ""), f"{at}.path")
 
 
 def _file_path(value: str, path: str) -> list[Cause]:

@@ -107,10 +107,16 @@ def container_config(
     }
 
 
+_PROPAGATIONS = {"private": 0, "slave": 1, "shared": 2}  # CRI's MountPropagation
+
+
 def _mount(mount: Mount) -> Fields:
     return {
-        "host_path": mount.source, "container_path": mount.target, "readonly": mount.readonly,
-    }  # fmt: skip
+        "host_path": mount.source,
+        "container_path": mount.target,
+        "readonly": mount.readonly,
+        "propagation": _PROPAGATIONS[mount.propagation],
+    }
 
 
 def _security_context(config: ContainerConfig, sandbox: Fields) -> Fields:

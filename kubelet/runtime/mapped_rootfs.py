@@ -28,12 +28,12 @@ _QUIET = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC
 def prepare(plan: RootPlan, ids: IdMapping, user_namespace_fd: int) -> None:
     """Afterwards the working directory is the new root."""
     os.umask(0)
+    sources = [_take(mount, ids, user_namespace_fd) for mount in plan.mounts]
+    shm = rootfs.take(Mount(plan.shm_dir, "/dev/shm"))
     syscalls.set_propagation_private()
     for path in plan.lower_dirs:
         _cover_with_mapped(path, user_namespace_fd)
     rootfs.mount_overlay(plan)
-    sources = [_take(mount, ids, user_namespace_fd) for mount in plan.mounts]
-    shm = rootfs.take(Mount(plan.shm_dir, "/dev/shm"))
     host_devices = rootfs.list_host_devices() if plan.privileged else []
     host_root = os.open("/", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     os.chdir(f"{plan.directory}/rootfs")

@@ -112,12 +112,18 @@ class Mount:
     mount. `ids` says what happens on a file system that offers none: "mapped": the container is
     refused; "private": the files are this sandbox's alone and are given to the ids that it has
     outside; "any": their owner is nobody inside.
+
+    `readonly` is of the mount itself; with `is_recursive` also of what is mounted below it.
+    `propagation` is man 7 mount_namespaces': with "slave" what the host mounts below `source` later
+    is seen in the container, with "shared" also the other way round.
     """
 
     source: str
     target: str
     readonly: bool = False
     ids: Literal["mapped", "private", "any"] = "mapped"
+    is_recursive: bool = False
+    propagation: Literal["private", "slave", "shared"] = "private"
 
 
 @dataclass(frozen=True)

@@ -48,6 +48,9 @@ _MASKED = (
     "/proc/timer_stats", "/sys/devices/virtual/powercap", "/sys/firmware",
 )  # fmt: skip
 _READONLY = ("/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger")
+_PROPAGATIONS = {
+    "private": syscalls.MS_PRIVATE, "slave": syscalls.MS_SLAVE, "shared": syscalls.MS_SHARED,
+}  # fmt: skip
 _TTY_GID = 5  # Debian's and everybody's group "tty"
 
 
@@ -96,10 +99,10 @@ def enter(plan: RootPlan, proc_fd: int = -1) -> None:
     """Make the root and be in it: afterwards "/" is the container's and the host's is gone.
     `proc_fd` is a /proc to take, -1 for a new one of this process's PID namespace."""
     os.umask(0)
-    syscalls.set_propagation_private()
-    mount_overlay(plan)
     sources = [take(mount, is_trusted=plan.privileged) for mount in plan.mounts]
     shm = take(Mount(plan.shm_dir, "/dev/shm"))
+    syscalls.set_propagation_private()
+    mount_overlay(plan)
     host_devices = list_host_devices() if plan.privileged else []
     os.chdir(f"{plan.directory}/rootfs")
     pivot()
@@ -136,14 +139,43 @@ def mount_overlay(plan: RootPlan) -> None:
 
 
 def take(mount: Mount, *, is_trusted: bool = False) -> Source:
-    """The host's /proc comes read-only to all but privileged containers: whoever is root may write
+    """To be called before the mount namespace becomes private: a copy of a mount hears of what is
+    mounted below the original, unless it is told not to.
+
+    The host's /proc comes read-only to all but privileged containers: whoever is root may write
     most of /proc/sys, core_pattern and so the host included, without any capability."""
+    if mount.propagation != "private":
+        check_propagation(mount)
     tree_fd = syscalls.open_tree(mount.source)
+    syscalls.set_propagation(tree_fd, _PROPAGATIONS[mount.propagation])
     status = os.fstat(tree_fd)
-    is_proc = status.st_dev == os.stat("/proc").st_dev
-    if mount.readonly or (is_proc and not is_trusted):
-        syscalls.make_readonly(tree_fd)
+    is_proc = status.st_dev == os.stat("/proc").st_dev and not is_trusted
+    if mount.readonly or is_proc:
+        syscalls.make_readonly(tree_fd, is_recursive=mount.is_recursive or is_proc)
     return Source(tree_fd, mount.target, stat.S_ISDIR(status.st_mode))
+
+
+def check_propagation(mount: Mount) -> None:
+    """RuntimeFailure where the host keeps the mount to itself. (`man 5 proc_pid_mountinfo`)"""
+    fd = os.open(mount.source, os.O_PATH | os.O_CLOEXEC)
+    try:
+        with open(f"/proc/self/fdinfo/{fd}", encoding="ascii") as file:
+            fields = dict(line.split(":", 1) for line in file)
+    finally:
+        os.close(fd)
+    mount_id = fields["mnt_id"].strip()
+    with open("/proc/self/mountinfo", encoding="utf-8", errors="surrogateescape") as file:
+        words = next(line.split() for line in file if line.split(" ", 1)[0] == mount_id)
+    tags = {word.partition(":")[0] for word in words[6 : words.index("-")]}
+    wanted, name = (
+        ({"shared"}, "a shared mount")
+        if mount.propagation == "shared"
+        else ({"shared", "master"}, "a shared or slave mount")
+    )
+    if not tags & wanted:
+        raise RuntimeFailure(
+            f'path "{mount.source}" is mounted on "{words[4]}" but it is not {name}'
+        )
 
 
 def attach(source: Source, owner: int = 0) -> None:
@@ -156,8 +188,21 @@ def attach(source: Source, owner: int = 0) -> None:
         make_directory(os.path.dirname(target), owner)
         os.close(os.open(target, os.O_CREAT | os.O_WRONLY | os.O_CLOEXEC, 0o644))
         os.chown(target, owner, owner)
-    syscalls.move_mount(source.tree_fd, target)
-    os.close(source.tree_fd)
+    place = os.open(target, os.O_PATH | os.O_CLOEXEC)
+    try:
+        _refuse_proc(source, place)
+        syscalls.move_mount_to(source.tree_fd, place)
+    finally:
+        os.close(place)
+        os.close(source.tree_fd)
+
+
+def _refuse_proc(source: Source, place: int) -> None:
+    """A volume over /proc would hide what is masked there; a link in another volume may lead to it
+    as well as the path itself. What is looked at is what is mounted upon."""
+    proc = os.stat("/proc").st_dev
+    if proc != os.stat("/").st_dev and os.fstat(place).st_dev == proc:
+        raise RuntimeFailure(f'"{source.target}" cannot be mounted because it is inside /proc')
 
 
 def make_directory(path: str, owner: int = 0) -> None:

@@ -145,7 +145,7 @@ class Container:
             directory=self.directory,
             lower_dirs=tuple(config.lower_dirs) or (host.image.lower_dir,),
             mounts=(
-                *(Mount(path, path, readonly=True, ids="any") for path in binds),
+                *(Mount(path, path, readonly=True, ids="any", is_recursive=True) for path in binds),
                 *config.mounts,
             ),
             devices=self.leaf.devices, shm_dir=self.owner.shm_dir,

@@ -27,7 +27,8 @@ CLONE_INTO_CGROUP = 0x200000000  # clone3 only
 
 MS_RDONLY, MS_NOSUID, MS_NODEV, MS_NOEXEC = 0x1, 0x2, 0x4, 0x8
 MS_REC, MS_PRIVATE, MS_STRICTATIME = 0x4000, 0x40000, 0x1000000
-MNT_DETACH = 2
+MS_SLAVE, MS_SHARED = 0x80000, 0x100000
+MNT_DETACH, UMOUNT_NOFOLLOW = 2, 8
 
 MOUNT_ATTR_RDONLY, MOUNT_ATTR_NOSUID, MOUNT_ATTR_NODEV, MOUNT_ATTR_NOEXEC = 0x1, 0x2, 0x4, 0x8
 _MOUNT_ATTR_IDMAP = 0x100000
@@ -36,7 +37,7 @@ _RESOLVE_NO_MAGICLINKS, _RESOLVE_IN_ROOT = 0x02, 0x10
 _AT_FDCWD, _AT_EMPTY_PATH, _AT_RECURSIVE = -100, 0x1000, 0x8000
 _OPEN_TREE_CLONE = 1
 _OPEN_TREE_CLOEXEC = os.O_CLOEXEC
-_MOVE_MOUNT_F_EMPTY_PATH, _MOVE_MOUNT_T_SYMLINKS = 0x4, 0x10
+_MOVE_MOUNT_F_EMPTY_PATH, _MOVE_MOUNT_T_SYMLINKS, _MOVE_MOUNT_T_EMPTY_PATH = 0x4, 0x10, 0x40
 
 PR_SET_PDEATHSIG = 1
 PR_SET_DUMPABLE = 4
@@ -173,6 +174,13 @@ def move_mount(tree_fd: int, target: str) -> None:
     _checked(_libc.syscall(_long(_SYS_MOVE_MOUNT), *words), "move_mount", target)
 
 
+def move_mount_to(tree_fd: int, target_fd: int) -> None:
+    """Mount what `open_tree` gave at the very file or directory that is open as `target_fd`."""
+    flags = _MOVE_MOUNT_F_EMPTY_PATH | _MOVE_MOUNT_T_EMPTY_PATH
+    words = (_long(tree_fd), b"", _long(target_fd), b"", _long(flags))
+    _checked(_libc.syscall(_long(_SYS_MOVE_MOUNT), *words), "move_mount")
+
+
 def new_mount(kind: str, attributes: int) -> int:
     """A new file system that is mounted nowhere yet: `move_mount` mounts it (`man 2 fsopen`)."""
     kind_and_flags = (_text(kind), _long(_FSOPEN_CLOEXEC))
@@ -193,9 +201,15 @@ def map_ids(tree_fd: int, user_namespace_fd: int) -> None:
     _mount_setattr(tree_fd, "", flags, _MOUNT_ATTR_IDMAP, user_namespace_fd)
 
 
-def make_readonly(tree_fd: int) -> None:
-    """Every mount of a tree that `open_tree` gave becomes read-only."""
-    _mount_setattr(tree_fd, "", _AT_EMPTY_PATH | _AT_RECURSIVE)
+def make_readonly(tree_fd: int, *, is_recursive: bool = True) -> None:
+    """The mount that `open_tree` gave becomes read-only, with those below it if `is_recursive`."""
+    _mount_setattr(tree_fd, "", _AT_EMPTY_PATH | (_AT_RECURSIVE if is_recursive else 0))
+
+
+def set_propagation(tree_fd: int, propagation: int) -> None:
+    """Of every mount of a tree that `open_tree` gave: MS_PRIVATE, MS_SLAVE or MS_SHARED."""
+    flags = _AT_EMPTY_PATH | _AT_RECURSIVE
+    _mount_setattr(tree_fd, "", flags, attributes=0, propagation=propagation)
 
 
 def make_writable(tree_fd: int) -> None:
@@ -211,9 +225,11 @@ def remount_readonly(target: str) -> None:
 
 
 def _mount_setattr(
-    fd: int, path: str, flags: int, attributes: int = MOUNT_ATTR_RDONLY, user_namespace_fd: int = 0
-) -> None:
-    attr = ctypes.create_string_buffer(struct.pack("=4Q", attributes, 0, 0, user_namespace_fd))
+    fd: int, path: str, flags: int, attributes: int = MOUNT_ATTR_RDONLY,
+    user_namespace_fd: int = 0, *, propagation: int = 0,
+) -> None:  # fmt: skip
+    packed = struct.pack("=4Q", attributes, 0, propagation, user_namespace_fd)
+    attr = ctypes.create_string_buffer(packed)
     words = (_long(fd), _text(path), _long(flags), attr, _long(32))
     _checked(_libc.syscall(_long(_SYS_MOUNT_SETATTR), *words), "mount_setattr", path or None)
 

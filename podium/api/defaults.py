@@ -68,13 +68,17 @@ def default_pod_spec(spec: Object) -> None:
         _volume(volume)
 
 
-def _container(container: Object, host_network: bool) -> None:
-    image = container.get("image", "")
+def _pull_policy(image: str) -> str:
     tag = image.rsplit("@", 1)[0].rsplit("/", 1)[-1].partition(":")[2]
     is_latest = "@" not in image and tag in ("", "latest")
+    return "Always" if is_latest and image != "host" else "IfNotPresent"
+
+
+def _container(container: Object, host_network: bool) -> None:
+    image = container.get("image", "")
     _put(
         container,
-        imagePullPolicy="Always" if is_latest and image != "host" else "IfNotPresent",
+        imagePullPolicy=_pull_policy(image),
         terminationMessagePath="/dev/termination-log",
         terminationMessagePolicy="File",
     )
@@ -136,6 +140,8 @@ def _volume(volume: Object) -> None:
     for source in (volume.get("projected") or {}).get("sources") or ():
         if source.get("serviceAccountToken"):
             source["serviceAccountToken"].setdefault("expirationSeconds", 3600)
+    if volume.get("image") is not None:
+        _put(volume["image"], pullPolicy=_pull_policy(volume["image"].get("reference", "")))
     template = (volume.get("ephemeral") or {}).get("volumeClaimTemplate") or {}
     if isinstance(template.get("spec"), dict):
         _put(template["spec"], volumeMode="Filesystem")

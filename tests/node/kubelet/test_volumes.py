@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import os
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from typing import Any
 import pytest
 
 from kubelet.environment import Surroundings
+from kubelet.ownership import give_to_group
 from kubelet.volumes import VolumeError, Volumes
 from tests.unit.kubelet.containers import NODE
 
@@ -140,3 +142,82 @@ def test_the_downward_api_writes_files(node: Node) -> None:
     item = {"path": "labels", "fieldRef": {"fieldPath": "metadata.labels"}}
     path = node.prepare({"downwardAPI": {"items": [item]}})
     assert (path / "labels").read_text() == 'a="b"'
+
+
+# ---- crashes, groups, sizes ---------------------------------------------------------------------
+
+
+def test_a_secret_is_never_written_to_a_disk_though_its_directory_is_there_already(
+    node: Node,
+) -> None:
+    """As after a kill between mkdir and mount, or a reboot."""
+    (node.volumes.pod_dir("u") / "volumes" / "v").mkdir(parents=True)
+    node.put("secrets", "s", word="xyzzy")
+    path = node.prepare({"secret": {"secretName": "s"}})
+    assert (path / "word").read_text() == "xyzzy"
+    assert os.path.ismount(path)
+
+
+def test_memory_is_mounted_again_after_a_reboot(node: Node) -> None:
+    (node.volumes.pod_dir("u") / "volumes" / "v").mkdir(parents=True)
+    assert os.path.ismount(node.prepare({"emptyDir": {"medium": "Memory"}}))
+
+
+def test_a_token_is_readable_by_the_one_user_or_group_that_it_is_for(
+    tmp_path: Path, node: Node
+) -> None:
+    token = {"serviceAccountToken": {"path": "token"}}
+    node.volumes = Volumes(str(tmp_path), node.around.fetch, Tokens())  # type: ignore[arg-type]
+    path = node.prepare({"projected": {"sources": [token]}}, securityContext={"runAsUser": 1000})
+    status = (path / "token").stat()
+    assert (status.st_uid, status.st_mode & 0o777) == (1000, 0o600)
+    context = {"runAsUser": 1000, "fsGroup": 2000}
+    node.prepare({"projected": {"sources": [token]}}, securityContext=context)
+    status = (path / "token").stat()
+    assert (status.st_gid, status.st_mode & 0o777) == (2000, 0o640)
+
+
+class Tokens:
+    """Gives everybody the same."""
+
+    def token(self, *_: object) -> str:
+        return "ey…"
+
+    def forget(self, _: str) -> None: ...
+
+
+def test_a_volume_is_given_to_a_group_without_following_links(tmp_path: Path) -> None:
+    outside, volume = tmp_path / "outside", tmp_path / "volume"
+    outside.write_text("")
+    outside.chmod(0o600)
+    (volume / "deep").mkdir(parents=True)
+    (volume / "deep" / "file").write_text("")
+    (volume / "link").symlink_to(outside)
+    give_to_group(str(volume), 2000)
+    assert outside.stat().st_gid != 2000
+    assert outside.stat().st_mode & 0o777 == 0o600
+    assert (volume / "deep" / "file").stat().st_gid == 2000
+    assert volume.stat().st_mode & 0o7777 == 0o2775
+
+
+def test_on_root_mismatch_a_volume_that_is_given_already_is_left_alone(tmp_path: Path) -> None:
+    give_to_group(str(tmp_path), 2000)
+    (tmp_path / "late").write_text("")
+    os.chown(tmp_path / "late", 0, 0)
+    give_to_group(str(tmp_path), 2000, "OnRootMismatch")
+    assert (tmp_path / "late").stat().st_gid == 0
+    give_to_group(str(tmp_path), 2000, "Always")
+    assert (tmp_path / "late").stat().st_gid == 2000
+
+
+def test_disk_usage_counts_blocks_once_and_neither_links_nor_mounts(node: Node) -> None:
+    path = node.prepare({"emptyDir": {}})
+    empty = node.volumes.disk_usage(a_pod({"emptyDir": {}}))["v"]
+    (path / "file").write_bytes(bytes(1 << 20))
+    os.link(path / "file", path / "again")
+    (path / "etc").symlink_to("/usr")
+    (path / "memory").mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "tmpfs", path / "memory"], check=True)
+    (path / "memory" / "large").write_bytes(bytes(4 << 20))
+    used = node.volumes.disk_usage(a_pod({"emptyDir": {}}))["v"]
+    assert 1 << 20 <= used - empty < 2 << 20

@@ -13,7 +13,7 @@ from tests.unit.kubelet.containers import a_kubelet_pod
 @pytest.mark.parametrize(
     ("spec", "field"),
     [
-        ({"volumes": [{"name": "v", "nfs": {}}]}, "spec.volumes[0].nfs"),
+        ({"resourceClaims": [{"name": "gpu"}]}, "spec.resourceClaims"),
     ],
 )
 def test_a_pod_that_would_be_another_than_it_says_is_refused(
