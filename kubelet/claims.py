@@ -94,6 +94,6 @@ def _check_local(path: str, *, is_block: bool) -> str:
         raise WrongHostPath(f'path "{path}" does not exist') from None
     if is_block and not stat.S_ISBLK(mode):
         raise WrongHostPath(f'path "{path}" is not a block device')
-    if not is_block and not stat.S_ISDIR(mode):
-        raise WrongHostPath(f'path "{path}" is not a directory')
+    if not is_block and not (stat.S_ISDIR(mode) or stat.S_ISBLK(mode)):
+        raise WrongHostPath(f'path "{path}" is neither a directory nor a block device')
     return path

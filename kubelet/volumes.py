@@ -118,6 +118,8 @@ class Volumes:
         """`mark` is made once the volume is the Pod's: that is not done again at each look."""
         found = find_volume(pod, volume, around)
         path = host_path_of(found, around, self.storage)
+        if found["spec"].get("volumeMode") != "Block" and stat.S_ISBLK(os.stat(path).st_mode):
+            path = _mount_device(path, found["spec"]["local"].get("fsType"), mark)
         if not mark.is_dir():
             group = _fs_group(pod)
             if group is not None and "hostPath" not in found["spec"]:
@@ -291,6 +293,20 @@ def _mount(source: str, mount: Object, volume: Object) -> Mount:
         is_recursive=mount.get("recursiveReadOnly") in ("Enabled", "IfPossible"),
         propagation=_PROPAGATIONS[mount.get("mountPropagation") or "None"],
     )
+
+
+def _mount_device(device: str, kind: str | None, beside: Path) -> str:
+    """The file system on a disk, mounted for one Pod. A disk without one is formatted by nobody
+    here: that would end what it may hold."""
+    point = beside.with_name(f"{beside.name}.disk")  # a volume's name has no dot
+    point.mkdir(mode=0o755, parents=True, exist_ok=True)
+    if not os.path.ismount(point):
+        try:
+            syscalls.mount(device, str(point), kind or "ext4")
+        except OSError as failure:
+            why = os.strerror(failure.errno or 0).lower()
+            raise VolumeError(f"mounting {kind or 'ext4'} of {device} failed: {why}") from failure
+    return str(point)
 
 
 def _ensure_memory(path: Path) -> None:

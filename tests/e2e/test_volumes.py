@@ -165,6 +165,18 @@ def test_a_block_device_is_a_device_in_the_container_and_nothing_else_is(
     ns.kubectl("delete", "pod/one", "pvc/data", f"pv/{ns.name}-disk")
 
 
+def test_a_disk_with_a_file_system_is_mounted_for_its_pod_and_then_no_more(
+    ns: Namespaced, loop_device: str
+) -> None:
+    subprocess.run(["mkfs.ext4", "-q", loop_device], check=True)
+    volume = a_volume(ns, "disk", {"local": {"path": loop_device, "fsType": "ext4"}})
+    ns.apply(volume, a_claim(storageClassName=ns.name), a_user("one", claimed()))
+    ns.wait("pod/one", "condition=Ready")
+    assert f" - ext4 {loop_device} " in ns.sh("one", "grep ' /data ' /proc/self/mountinfo")
+    ns.kubectl("delete", "pod/one", "pvc/data", f"pv/{ns.name}-disk")
+    assert loop_device not in Path("/proc/self/mountinfo").read_text()
+
+
 def test_a_claim_grows_and_its_volume_with_it(ns: Namespaced) -> None:
     ns.apply(a_claim(), a_user("one", claimed()))
     ns.wait("pod/one", "condition=Ready")
