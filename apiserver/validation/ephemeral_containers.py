@@ -5,6 +5,7 @@ Source: Kubernetes' `pkg/apis/core/validation`, v1.32 (KEP-277).
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from apiserver.validation.causes import forbidden, is_same, not_found
@@ -21,7 +22,7 @@ _REFUSED = ("lifecycle", "livenessProbe", "ports", "readinessProbe", "resizePoli
             "restartPolicy", "startupProbe")  # fmt: skip
 
 
-def ephemeral_containers(spec: Object, path: str, volumes: set[str]) -> list[Cause]:
+def ephemeral_containers(spec: Object, path: str, volumes: Mapping[str, Object]) -> list[Cause]:
     found = spec.get("ephemeralContainers") or []
     others = {
         container.get("name", "")
@@ -49,7 +50,7 @@ def ephemeral_containers_update(new: Object, old: Object) -> list[Cause]:
     if MIRROR in (old["metadata"].get("annotations") or {}):
         return [forbidden("", "static pods do not support ephemeral containers")]
     spec = new["spec"]
-    volumes = {volume.get("name", "") for volume in spec.get("volumes") or ()}
+    volumes = {volume.get("name", ""): volume for volume in spec.get("volumes") or ()}
     causes = ephemeral_containers(spec, _PATH, volumes)
     by_name = {c.get("name"): c for c in spec.get("ephemeralContainers") or ()}
     for was in old["spec"].get("ephemeralContainers") or ():
