@@ -29,7 +29,7 @@ from bench.leaks import Look, look
 from podium.client.http import Client
 
 NAMESPACE = "default"
-WAVE_TIMEOUT_S = 240.0
+WAVE_TIMEOUT_S = 600.0
 CONVERGE_TIMEOUT_S = 60.0
 GROWTH_MAX = 0.05
 FDS_SLACK = 8  # connections come and go
@@ -135,7 +135,7 @@ class Soak:
     """`pods` in each wave; `warm_up_waves` until every cache has what it keeps."""
 
     def __init__(
-        self, cluster: Cluster, client: Client, pods: int, *, warm_up_waves: int = 3,
+        self, cluster: Cluster, client: Client, pods: int, *, warm_up_waves: int = 2,
         settle_s: float = 5.0,
     ) -> None:  # fmt: skip
         self._cluster, self._client, self._pods = cluster, client, pods

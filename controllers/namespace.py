@@ -31,6 +31,7 @@ BY_NAMESPACE = "namespace"
 LOOK_AGAIN_S = 15.0
 # Makers before what they make, and what tells the story last.
 LAST_KINDS = ("pods", "serviceaccounts", "configmaps", "secrets", "events")
+NOT_FOLLOWED = frozenset({"events"})  # many, and gone at once: nothing waits for a finalizer of one
 
 _log = logging.getLogger("namespace")
 
@@ -76,7 +77,8 @@ class NamespaceController:
         self._loop = ReconcileLoop(self.name, self.reconcile, workers=workers, clock=clock)
         self._namespaces.add_handler(self._namespace_seen, self._namespace_updated)
         for resource in kinds_to_empty():
-            self._follow(informers.informer(resource))
+            if resource.key not in NOT_FOLLOWED:
+                self._follow(informers.informer(resource))
 
     def start(self) -> None:
         self._loop.start()
