@@ -106,6 +106,7 @@ class Kubelet:
             images=self._shown_images,
             settings=self._settings,
             runtime_version=self._runtime.version,
+            has_user_namespaces=self._runtime.has_user_namespaces,
             huge_pages=hardware.huge_page_quantities(),
         )
         manifests = Path(self._settings.static_pod_path or f"{node_dir}/manifests")

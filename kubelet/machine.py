@@ -75,12 +75,6 @@ def node_info(runtime_version: str) -> Object:
     }
 
 
-def runtime_features() -> Object:
-    """What the Node's status.runtimeHandlers says of the engine. A kernel may have been told to
-    have no user namespaces (0), or have none ("")."""
-    return {"userNamespaces": read("/proc/sys/user/max_user_namespaces") not in ("", "0")}
-
-
 def read(path: str) -> str:
     """ "" for what a minimal system does not have."""
     try:

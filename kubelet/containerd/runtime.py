@@ -83,6 +83,7 @@ class ContainerdRuntime:
         self._events = EventFeed()
         self._is_closed = False
         self.version = self._await_containerd()
+        self.has_user_namespaces = False  # translate.py refuses one: containerd 1.6 has none
         images.ensure_pause(self._connection, self.root)
         self._is_following = threading.Event()
         threading.Thread(target=self._follow_forever, name="containerd-events", daemon=True).start()

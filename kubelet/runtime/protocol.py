@@ -291,6 +291,7 @@ class Runtime(Protocol):
     Failures are `kubelet.runtime.errors.RuntimeFailure` and its children."""
 
     version: str  # as a Node shows it: "podium://0.1.0"
+    has_user_namespaces: bool  # whether a sandbox may have one
 
     def run_pod_sandbox(self, config: SandboxConfig) -> SandboxStatus: ...
     def stop_pod_sandbox(self, sandbox_id: str) -> None:

@@ -13,6 +13,15 @@ from kubelet.runtime import syscalls
 from kubelet.runtime.protocol import IdMapping
 
 
+def is_offered() -> bool:
+    """A kernel may have none, or may have been told to have none."""
+    try:
+        with open("/proc/sys/user/max_user_namespaces", encoding="ascii") as file:
+            return int(file.read()) > 0
+    except FileNotFoundError:
+        return False
+
+
 def make(ids: IdMapping, flags: int) -> int:
     """A descriptor of a new user namespace. This process joins new namespaces `flags` that belong
     to it (CLONE_NEWNET, …), with the privileges over them that root has over all."""

@@ -72,6 +72,7 @@ class FakeRuntime:
     """`calls` lists (method, sandbox or container name) in order: what the kubelet has done."""
 
     version = "fake://1"
+    has_user_namespaces = True
     missing_commands: set[str] = field(default_factory=lambda: {"nope", "/nope"})
     stop_exit_code: int = 143  # of a container that obeys its stop signal
     calls: list[tuple[str, str]] = field(default_factory=list)

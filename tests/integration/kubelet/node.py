@@ -95,6 +95,7 @@ class Node:
             self.client, self.recorder, NAME, pod_cidr="10.244.0.0/24", node_dir=str(node_dir),
             host="192.0.2.7",
             images=list, settings=settings, runtime_version=runtime.version,
+            has_user_namespaces=runtime.has_user_namespaces,
         )  # fmt: skip
         self.objects = ObjectWatch(self.client, self.wake)
         volumes = Volumes(str(node_dir), self.objects.get, PodTokens(self.client))
