@@ -35,6 +35,7 @@ def main(arguments: list[str] | None = None) -> None:
     listener = _listen(host.layout)
     _say_ready()
     gc.collect()
+    syscalls.trim_memory()
     gc.disable()  # a collection in a shim would touch, and so copy, the memory that they share
     gc.freeze()
     serve(host, listener)

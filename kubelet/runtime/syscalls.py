@@ -138,6 +138,12 @@ def find_process_title() -> tuple[int, int]:
     return start, end - start
 
 
+def trim_memory() -> None:
+    """Give the kernel back what the C library holds in reserve; not every C library can."""
+    if trim := getattr(_libc, "malloc_trim", None):
+        trim(0)
+
+
 # Mounts
 
 

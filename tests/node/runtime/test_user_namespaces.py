@@ -74,6 +74,36 @@ def test_files_of_the_image_belong_to_root_inside_and_new_ones_to_the_range_outs
     assert (found.st_uid, found.st_gid) == (FIRST + 33, FIRST + 44)
 
 
+def test_layers_of_an_image_are_mapped_and_never_copied(pods: Pods, tmp_path: Path) -> None:
+    low, high = tmp_path / "low", tmp_path / "high"
+    for layer in (low, high):
+        (layer / "data").mkdir(parents=True)
+        (layer / "data" / layer.name).write_text(layer.name)
+        os.chown(layer / "data" / layer.name, 1000, 1000)
+    for name in ("bin", "lib", "lib64"):
+        (low / name).symlink_to(f"usr/{name}")
+    container = pods.sleeper(
+        sandbox=a_sandbox(pods), lower_dirs=[str(low), str(high)],
+        mounts=[Mount("/usr", "/usr", readonly=True, ids="any")],
+    )  # fmt: skip
+    assert pods.sh(container, "stat -c '%n %u' /data/*") == "/data/high 1000\n/data/low 1000"
+    pods.sh(container, "echo more >> /data/low; chown 5 /data/high")
+    assert (low / "data" / "low").read_text() == "low"
+    assert (high / "data" / "high").stat().st_uid == 1000
+    assert os.stat(f"/proc/{container.pid}/root/data/high").st_uid == FIRST + 5
+
+
+def test_privileged_and_read_only_containers_run_inside(pods: Pods) -> None:
+    uid = a_sandbox(pods)
+    strong = pods.sleeper(sandbox=uid, name="strong", privileged=True)
+    assert pods.run(strong, "mount", "-t", "tmpfs", "none", "/mnt")[0] == 0
+    assert pods.run(strong, "sh", "-c", "echo 1 > /proc/sys/kernel/panic")[0] != 0
+    assert pods.run(strong, "sh", "-c", "head -c1 /dev/vda || head -c1 /dev/sda")[0] != 0
+    closed = pods.sleeper(sandbox=uid, name="closed", readonly_rootfs=True)
+    assert pods.run(closed, "touch", "/tmp/x")[0] != 0
+    assert pods.run(closed, "touch", "/dev/shm/x")[0] == 0
+
+
 def test_a_volume_has_the_same_ids_inside_and_on_the_disk(pods: Pods, tmp_path: Path) -> None:
     volume = tmp_path / "volume"
     volume.mkdir()
