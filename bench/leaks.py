@@ -57,14 +57,9 @@ def _processes(name: str, components: set[int]) -> list[tuple[int, str]]:
     for pid in all_pids():
         title = read(f"/proc/{pid}/cmdline").replace("\0", " ").strip()
         is_ours = name in title or f"/{name}/" in read(f"/proc/{pid}/cgroup")
-        if is_ours and pid not in components and not title.startswith(_python()):
+        if is_ours and pid not in components:
             found.append((pid, title))
     return found
-
-
-def _python() -> str:
-    """Components, and what they start to ask something, are Pythons; nothing in a Pod here is."""
-    return read("/proc/self/cmdline").partition("\0")[0]
 
 
 def _mounts(data_dir: Path) -> list[str]:

@@ -122,6 +122,7 @@ class Connection:
             self.channel.close()
             self.receiver.close()
             self.shim.connections.discard(self)
+            self.shim.on_closed()
             self.shim.detach_all(self)
 
 
@@ -192,6 +193,11 @@ class Shim:
     def serve(self, channel: socket.socket) -> None:
         self.connections.add(Connection(self, channel))
         self.loop.run()
+
+    def on_closed(self) -> None:
+        """A shim that its kubelet has asked for, and then not lived to say what for, has no use."""
+        if not self.sandbox_id:
+            os._exit(0)
 
     def handle(self, connection: Connection, message: Message) -> None:
         """Every failure is an answer; a shim does not end because of a request."""

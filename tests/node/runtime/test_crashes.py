@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import threading
 from pathlib import Path
 
 import pytest
 
-from kubelet.runtime import leftovers
+from kubelet.runtime import layout, leftovers
 from kubelet.runtime.errors import RuntimeFailure, ShimGone
 from kubelet.runtime.protocol import SandboxConfig, SandboxStatus
 from tests.node.runtime.engine import Engine, Pods, log_text, until
@@ -187,3 +188,19 @@ def test_many_at_once_from_many_threads(own_engine: Engine, pods: Pods) -> None:
     pods.close()
     assert pods.runtime.list_pod_sandboxes() == []
     assert os.listdir(f"{own_engine.root}/sandboxes") == []
+
+
+def test_a_shim_whose_kubelet_died_before_it_said_what_for_ends(own_engine: Engine) -> None:
+    until(Path(own_engine.root, "launcher.sock").exists)
+    ours, theirs = socket.socketpair()
+    with (
+        theirs,
+        socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as channel,
+        layout.short_path(own_engine.root, "launcher.sock") as path,
+    ):
+        channel.connect(path)
+        socket.send_fds(channel, [b"shim"], [theirs.fileno()])
+    children = Path(f"/proc/{own_engine.launcher.pid}/task/{own_engine.launcher.pid}/children")
+    until(lambda: children.read_text().split())
+    ours.close()  # as when the kubelet is killed
+    until(lambda: not children.read_text().split())
