@@ -31,6 +31,7 @@ from podium.client.http import Client
 NAMESPACE = "default"
 WAVE_TIMEOUT_S = 600.0
 CONVERGE_TIMEOUT_S = 60.0
+WARM_UP_PODS = 1200  # the longest memory is that of the events that were told: 1024 of them
 GROWTH_MAX = 0.05
 FDS_SLACK = 8  # connections come and go
 KILL_EVERY_S = (0.3, 3.0)
@@ -132,21 +133,21 @@ class Killer(threading.Thread):
 
 
 class Soak:
-    """`pods` in each wave; `warm_up_waves` until every cache has what it keeps."""
+    """`pods` in each wave; `warm_up_pods` until every cache has what it keeps."""
 
     def __init__(
-        self, cluster: Cluster, client: Client, pods: int, *, warm_up_waves: int = 2,
+        self, cluster: Cluster, client: Client, pods: int, *, warm_up_pods: int = WARM_UP_PODS,
         settle_s: float = 5.0,
     ) -> None:  # fmt: skip
         self._cluster, self._client, self._pods = cluster, client, pods
-        self._warm_up_waves, self._settle_s = warm_up_waves, settle_s
+        self._warm_up_pods, self._settle_s = warm_up_pods, settle_s
         self._numbers = 0
         self.report = Report()
 
     def run(self, seconds: float, seed: int | None) -> Report:
         """With a seed there are kills."""
         empty = look(self._cluster)
-        for _ in range(self._warm_up_waves):
+        while self.report.pods < self._warm_up_pods:
             self._wave(None)
         before = self._settled(lambda seen: seen.things <= empty.things)
         deadline = time.monotonic() + seconds

@@ -17,7 +17,7 @@ from tests.support.namespaced import Namespaced, a_script, a_sleeper
 def test_waves_of_pods_under_kill_9_converge_and_leave_nothing(cluster: Cluster) -> None:
     there = BenchCluster(cluster.data_dir, cluster.port)
     with there.client() as client:
-        soak = Soak(there, client, pods=10, warm_up_waves=1, settle_s=0.5)
+        soak = Soak(there, client, pods=10, warm_up_pods=10, settle_s=0.5)
         report = soak.run(12, seed=7)
     assert report.waves >= 2
     assert report.kills.total() >= 3
