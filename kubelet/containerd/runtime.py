@@ -77,6 +77,7 @@ class ContainerdRuntime:
         self._lock = threading.Lock()
         self._sandboxes: dict[str, list[_Sandbox]] = {}
         self._containers: dict[str, ContainerStatus] = {}
+        self._limits: dict[str, Resources] = {}  # of those that are created and not started
         self._host: tuple[str, HostImage] | None = None
         self._image_lock = threading.Lock()
         self._making: dict[str, threading.Lock] = {}
@@ -186,6 +187,8 @@ class ContainerdRuntime:
             config=translate.container_config(config, around, image, host, self._device_node),
             sandbox_config={**around, "log_directory": os.path.dirname(config.log_path)},
         )
+        with self._lock:
+            self._limits[answer.container_id] = config.resources
         self._look_at_container(answer.container_id, sandbox_id)
         return str(answer.container_id)
 
@@ -217,7 +220,10 @@ class ContainerdRuntime:
             if found.state != "exited":
                 raise
             return found
-        return self._look_at_container(container_id, status.sandbox_id)
+        started = self._look_at_container(container_id, status.sandbox_id)
+        if (limits := self._limits.pop(container_id, None)) and started.state == "running":
+            self._limit(started, limits)
+        return started
 
     def stop_container(self, container_id: str, grace_s: float) -> None:
         status = self._containers.get(container_id)
@@ -237,6 +243,7 @@ class ContainerdRuntime:
             self._connection.runtime("RemoveContainer", container_id=container_id)
         with self._lock:
             self._containers.pop(container_id, None)
+            self._limits.pop(container_id, None)
 
     def list_containers(self, sandbox_id: str | None = None) -> list[ContainerStatus]:
         with self._lock:
@@ -326,16 +333,13 @@ class ContainerdRuntime:
         self._connection.runtime("ReopenContainerLog", container_id=container_id)
 
     def update_resources(self, container_id: str, resources: Resources) -> None:
-        path = self._cgroup(self._running(container_id))
+        self._running(container_id)
         self._connection.runtime(
             "UpdateContainerResources",
             container_id=container_id,
             linux=translate.container_resources(resources),
         )
-        try:
-            self.cgroups.update(path, resources)  # what the CRI cannot say
-        except OSError as error:
-            raise RuntimeFailure(f"container {container_id[:12]}: {error}") from None
+        self._limit(self.container_status(container_id), resources)
 
     def update_sandbox_resources(self, sandbox_id: str, resources: Resources) -> None:
         try:
@@ -355,6 +359,15 @@ class ContainerdRuntime:
             return self.cgroups.limits(self._sandbox(sandbox_id).cgroup_parent)
         except OSError as error:  # it was removed while we looked
             raise SandboxNotFound(f"sandbox {sandbox_id}: {error}") from None
+
+    def _limit(self, status: ContainerStatus, resources: Resources) -> None:
+        """What the CRI cannot say."""
+        try:
+            self.cgroups.update(self._cgroup(status), resources)
+        except FileNotFoundError:  # it has ended meanwhile
+            return
+        except OSError as error:
+            raise RuntimeFailure(f"container {status.id[:12]}: {error}") from None
 
     def container_stats(self, container_id: str) -> ContainerStats:
         path = self._cgroup(self._running(container_id))
