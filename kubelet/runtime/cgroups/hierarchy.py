@@ -85,7 +85,8 @@ class Hierarchy(ABC):
     def walk(self, path: str) -> Iterator[str]:
         """`path` and every cgroup below it, the deepest first; nothing if there is none."""
         with contextlib.suppress(FileNotFoundError):
-            children = [entry.name for entry in os.scandir(self.directory(path)) if entry.is_dir()]
+            with os.scandir(self.directory(path)) as entries:
+                children = [entry.name for entry in entries if entry.is_dir()]
             for name in children:
                 yield from self.walk(f"{path}/{name}")
             yield path
