@@ -19,6 +19,7 @@ from pathlib import Path
 from kubelet.image_mounts import mount_layers
 from kubelet.runtime import syscalls
 from kubelet.runtime.protocol import Mount
+from kubelet.runtime.tree_removal import remove_tree
 
 MAX_VOLUMES = 64
 _DIR_FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
@@ -58,13 +59,13 @@ def _remove_older(directory: Path, attempt: int) -> None:
     kept = {str(attempt), str(attempt - 1)}
     for name in os.listdir(directory) if directory.is_dir() else ():
         if name.isdigit() and name not in kept:
-            shutil.rmtree(directory / name)
+            remove_tree(directory / name)
 
 
 def _fill(place: Path, paths: Sequence[str], layers: Sequence[str]) -> None:
     """All of them, or none: they get their name when they are whole."""
     making, root = place.with_name(".making"), place.with_name(".root")
-    shutil.rmtree(making, ignore_errors=True)
+    remove_tree(making)
     making.mkdir(mode=0o700, parents=True)
     root.mkdir(exist_ok=True)
     mount_layers(layers, str(root))

@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import logging
 import re
-import shutil
 from pathlib import Path
 from typing import Any
 
 from kubelet.mount_points import unmount_below
+from kubelet.runtime.tree_removal import remove_tree
 from podium.client.errors import Conflict, NotFound
 from podium.client.http import Client
 from podium.client.informer import InformerFactory
@@ -49,7 +49,7 @@ class LocalStorage:
         path = self._path(handle)
         if path.exists():
             unmount_below(str(path))
-            shutil.rmtree(path)
+            remove_tree(path)
 
     def _path(self, handle: str) -> Path:
         if not _HANDLE.fullmatch(handle) or ".." in handle:

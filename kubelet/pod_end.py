@@ -6,8 +6,8 @@ that). Everything here may be cut short at any point and done again.
 
 from __future__ import annotations
 
+import contextlib
 import logging
-import shutil
 from typing import Any
 
 from kubelet.container_config import ContainerConfigs
@@ -15,6 +15,7 @@ from kubelet.container_stop import ContainerStops, Ending, order
 from kubelet.network import PodNetwork
 from kubelet.pod_plan import specs_by_name
 from kubelet.runtime.protocol import Runtime
+from kubelet.runtime.tree_removal import remove_tree
 from kubelet.static_pods import StaticPods
 from kubelet.volumes import Volumes
 from podium.client.errors import Conflict, NotFound
@@ -71,7 +72,8 @@ class PodEnd:
 
     def remove_logs(self, uid: str) -> None:
         for directory in self._configs.log_dirs_of(uid):
-            shutil.rmtree(directory, ignore_errors=True)  # a reader may hold a file of it open
+            with contextlib.suppress(OSError):  # what goes on being written is tried again
+                remove_tree(directory)
 
     def delete(self, pod: Object) -> None:
         """Let the API server forget it; a static Pod's mirror goes when the next look misses it."""

@@ -7,7 +7,6 @@ anything else is alive. Images, logs and the database stay. Safe to repeat.
 from __future__ import annotations
 
 import logging
-import shutil
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ from kubelet.mount_points import unmount_below
 from kubelet.network import PodNetwork
 from kubelet.runtime.errors import RuntimeFailure
 from kubelet.runtime.protocol import Runtime
+from kubelet.runtime.tree_removal import remove_tree
 
 log = logging.getLogger("teardown")
 
@@ -36,7 +36,7 @@ def tear_down(node: Object, network: PodNetwork, node_dir: str, grace_s: float) 
     pods = Path(node_dir) / "pods"
     if pods.exists():
         unmount_below(str(pods))
-        shutil.rmtree(pods)
+        remove_tree(pods)
 
 
 def _stop_containers(runtime: Runtime, grace_s: float) -> None:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import base64
 import errno
 import os
-import shutil
 import stat
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -36,6 +35,7 @@ from kubelet.mount_points import unmount_below
 from kubelet.ownership import give_to_group
 from kubelet.runtime import syscalls
 from kubelet.runtime.protocol import Device, Mount
+from kubelet.runtime.tree_removal import remove_tree
 from kubelet.service_account_tokens import NoToken, PodTokens
 from kubelet.sub_path import bind_sub_path
 from kubelet.volume_files import File, write_files
@@ -263,7 +263,7 @@ class Volumes:
             self._tokens.forget(uid)
         if directory.exists():
             unmount_below(str(directory))
-            shutil.rmtree(directory)
+            remove_tree(directory)
 
 
 def sub_path_of(mount: Object, env: Mapping[str, str]) -> str:

@@ -11,7 +11,6 @@ import contextlib
 import errno
 import os
 import select
-import shutil
 import signal
 import socket
 import threading
@@ -42,6 +41,7 @@ from kubelet.runtime.protocol import (
     SandboxConfig,
     SandboxStatus,
 )
+from kubelet.runtime.tree_removal import remove_tree
 
 LAUNCHER_TIMEOUT_S = 10.0  # for it to come up, or back
 LAUNCHER_TRIES = 3
@@ -660,8 +660,6 @@ def _is_shim_of(pid: int, sandbox_id: str) -> bool:
 
 def _remove_tree(path: str) -> None:
     try:
-        shutil.rmtree(path)
-    except FileNotFoundError:
-        return
+        remove_tree(path)
     except OSError as error:
         raise RuntimeFailure(f"remove {error.filename or path}: {error.strerror}") from None

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import contextlib
 import os
-import shutil
 
 from kubelet.runtime import syscalls
 from kubelet.runtime.cgroups import Cgroups
 from kubelet.runtime.errors import RuntimeFailure
+from kubelet.runtime.tree_removal import remove_tree
 
 _UNMOUNT_TRIES = 100
 
@@ -37,9 +37,7 @@ def remove_everything(root: str, cgroup_root: str) -> None:
             with contextlib.suppress(FileNotFoundError):
                 syscalls.umount(point, syscalls.MNT_DETACH)
     try:
-        shutil.rmtree(root)
-    except FileNotFoundError:
-        return
+        remove_tree(root)
     except OSError as error:
         raise RuntimeFailure(f"remove {error.filename or root}: {error.strerror}") from None
 

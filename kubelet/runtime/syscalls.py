@@ -33,7 +33,8 @@ MNT_DETACH, UMOUNT_NOFOLLOW = 2, 8
 MOUNT_ATTR_RDONLY, MOUNT_ATTR_NOSUID, MOUNT_ATTR_NODEV, MOUNT_ATTR_NOEXEC = 0x1, 0x2, 0x4, 0x8
 _MOUNT_ATTR_IDMAP = 0x100000
 _FSOPEN_CLOEXEC, _FSCONFIG_CMD_CREATE, _FSMOUNT_CLOEXEC = 1, 6, 1
-_RESOLVE_NO_MAGICLINKS, _RESOLVE_IN_ROOT = 0x02, 0x10
+_RESOLVE_NO_XDEV, _RESOLVE_NO_MAGICLINKS, _RESOLVE_NO_SYMLINKS = 0x01, 0x02, 0x04
+_RESOLVE_IN_ROOT = 0x10
 _AT_FDCWD, _AT_EMPTY_PATH, _AT_RECURSIVE = -100, 0x1000, 0x8000
 _OPEN_TREE_CLONE = 1
 _OPEN_TREE_CLOEXEC = os.O_CLOEXEC
@@ -242,8 +243,18 @@ def _mount_setattr(
 
 def open_in_root(root_fd: int, path: str, flags: int) -> int:
     """Open `path` as if `root_fd` were /: neither ".." nor a link leads out (`man 2 openat2`)."""
-    how = struct.pack("=3Q", flags | os.O_CLOEXEC, 0, _RESOLVE_NO_MAGICLINKS | _RESOLVE_IN_ROOT)
-    words = (_long(root_fd), _text(path), how, _long(len(how)))
+    return _openat2(root_fd, path, flags, _RESOLVE_NO_MAGICLINKS | _RESOLVE_IN_ROOT)
+
+
+def open_same_mount(dir_fd: int, path: str, flags: int) -> int:
+    """Open what is in the same mount as `dir_fd`, no link on the way or at the end; into another
+    mount it is EXDEV (`man 2 openat2`)."""
+    return _openat2(dir_fd, path, flags, _RESOLVE_NO_XDEV | _RESOLVE_NO_SYMLINKS)
+
+
+def _openat2(dir_fd: int, path: str, flags: int, resolve: int) -> int:
+    how = struct.pack("=3Q", flags | os.O_CLOEXEC, 0, resolve)
+    words = (_long(dir_fd), _text(path), how, _long(len(how)))
     return _checked(_libc.syscall(_long(_SYS_OPENAT2), *words), "openat2", path)
 
 

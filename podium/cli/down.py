@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
-import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -136,13 +135,18 @@ def remove_data(data_dir: Path, progress: Progress) -> None:
     # cluster.json goes last: a purge that was interrupted can be said again.
     paths = sorted(data_dir.iterdir(), key=lambda path: path.name == "cluster.json")
     for path in paths:
-        if path.is_dir() and not path.is_symlink():
-            shutil.rmtree(path)
-        else:
-            path.unlink()
+        _remove(path)
     progress.line(f"removed everything in {data_dir}")
     if config and not config.database.startswith("sqlite"):
         progress.line("the database outside of it is left as it is")
+
+
+def _remove(path: Path) -> None:
+    """By rm(1): a claim's directory may be deeper than Python's `shutil.rmtree` can go."""
+    argv = ["rm", "-rf", "--one-file-system", "--", str(path)]
+    done = subprocess.run(argv, stderr=subprocess.PIPE, text=True, errors="replace", check=False)
+    if done.returncode != 0:
+        raise preflight.Unfit(f"{path} was not removed: {done.stderr.strip()[-TAIL_BYTES:]}")
 
 
 def mounts_below(directory: Path) -> list[str]:

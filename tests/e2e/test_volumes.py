@@ -282,6 +282,23 @@ def test_read_only_is_of_the_mount_alone_unless_it_says_recursive(
         assert shown["recursiveReadOnly"] == said
 
 
+def test_a_tree_deeper_than_any_path_goes_with_its_pod_and_its_claim(ns: Namespaced) -> None:
+    ns.apply(a_claim())
+    pod = a_user("one", claimed())
+    pod["spec"]["volumes"].append({"name": "scratch", "emptyDir": {}})
+    pod["spec"]["containers"][0]["volumeMounts"].append({"name": "scratch", "mountPath": "/empty"})
+    ns.apply(pod)
+    ns.wait("pod/one", "condition=Ready")
+    deep = "import os\nfor _ in range(2000): os.mkdir('ab'); os.chdir('ab')"
+    for place in ("/data", "/empty", "/var/tmp"):
+        ns.sh("one", f'cd {place} && python3 -c "{deep}"')
+    (mine,) = ns.cluster.data_dir.glob(f"nodes/*/pods/{ns.get('pod', 'one')['metadata']['uid']}")
+    volume = ns.out("get", "pvc", "data", "-o", "jsonpath={.spec.volumeName}")
+    ns.kubectl("delete", "pod/one", "pvc/data")
+    eventually(lambda: not mine.exists() and not (storage_of(ns) / volume).exists())
+    assert not list(ns.cluster.data_dir.glob(f"nodes/*/runtime/*/{mine.name}"))
+
+
 def test_memory_is_a_tmpfs_of_that_size(ns: Namespaced) -> None:
     ns.apply(a_user("one", {"emptyDir": {"medium": "Memory", "sizeLimit": "4Mi"}}))
     ns.wait("pod/one", "condition=Ready")

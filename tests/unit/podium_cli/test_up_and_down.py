@@ -21,6 +21,7 @@ import pytest
 
 import podium
 from podium.cli import processes
+from tests.support.deep_trees import make_deep
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="podium up needs root")
 
@@ -136,6 +137,8 @@ def test_down_stops_everything_and_keeps_the_data(house: House) -> None:
 
 def test_purge_empties_the_data_directory(house: House) -> None:
     house.up()
+    (house.data / "nodes" / "claim").mkdir(parents=True)
+    make_deep(house.data / "nodes" / "claim", 2000)  # as a container can
     assert house.podium("down", "--purge").returncode == 0
     assert list(house.data.iterdir()) == []
 
