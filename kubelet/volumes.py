@@ -17,7 +17,6 @@ from typing import Any, Literal
 
 from kubelet import huge_pages
 from kubelet.claims import ClaimNotReady, claim_name, find_volume, host_path_of
-from kubelet.disk_usage import disk_usage
 from kubelet.environment import (
     ConfigMissing,
     Fetch,
@@ -243,15 +242,6 @@ class Volumes:
                 )
             )  # fmt: skip
         return found
-
-    def disk_usage(self, pod: Object) -> dict[str, int]:
-        """Bytes that each emptyDir of a Pod takes of the node's disk, by the volume's name."""
-        place = self.pod_dir(pod["metadata"]["uid"]) / "volumes"
-        return {
-            volume["name"]: disk_usage(str(place / volume["name"]))
-            for volume in pod["spec"].get("volumes") or ()
-            if (source := volume.get("emptyDir")) is not None and not source.get("medium")
-        }
 
     # ---- the end ----
 

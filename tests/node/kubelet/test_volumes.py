@@ -13,6 +13,7 @@ import pytest
 
 from kubelet.environment import Surroundings
 from kubelet.ownership import give_to_group
+from kubelet.runtime.disk_usage import disk_usage
 from kubelet.volumes import VolumeError, Volumes
 from tests.unit.kubelet.containers import NODE
 
@@ -212,12 +213,12 @@ def test_on_root_mismatch_a_volume_that_is_given_already_is_left_alone(tmp_path:
 
 def test_disk_usage_counts_blocks_once_and_neither_links_nor_mounts(node: Node) -> None:
     path = node.prepare({"emptyDir": {}})
-    empty = node.volumes.disk_usage(a_pod({"emptyDir": {}}))["v"]
+    empty = disk_usage(str(path)).bytes
     (path / "file").write_bytes(bytes(1 << 20))
     os.link(path / "file", path / "again")
     (path / "etc").symlink_to("/usr")
     (path / "memory").mkdir()
     subprocess.run(["mount", "-t", "tmpfs", "tmpfs", path / "memory"], check=True)
     (path / "memory" / "large").write_bytes(bytes(4 << 20))
-    used = node.volumes.disk_usage(a_pod({"emptyDir": {}}))["v"]
+    used = disk_usage(str(path)).bytes
     assert 1 << 20 <= used - empty < 2 << 20
