@@ -94,11 +94,11 @@ def test_a_pull_is_told_waited_for_and_told_of_again(lab: Lab) -> None:
     image = lab.load()
     (pull, _) = lab.pulls.started[0]
     pull.end(image, None)
-    pull.asked_at, pull.began_at = pull.ended_at - 2.5, pull.ended_at - 2.3
+    pull.asked_at, pull.began_at = pull.ended_at - 2.5, pull.ended_at - 2.25
     assert lab.woken == ["u"]
     assert lab.ensure().ref == image.repo_digests[0]
     assert lab.recorder.messages("Pulled") == [
-        f'Successfully pulled image "{NAME}" in 2.3s (2.5s including waiting). '
+        f'Successfully pulled image "{NAME}" in 2.25s (2.5s including waiting). '
         f"Image size: {image.size_bytes} bytes."
     ]
 
