@@ -72,7 +72,7 @@ class Eviction:
         ):
             return None
         shown = " ".join(sorted(self._conditions))
-        return Rejection(_REASON, f"Pod was rejected: The node had condition: [{shown}]. ")
+        return Rejection(_REASON, f"The node had condition: [{shown}]. ")
 
     def memory_watch(self) -> MemoryWatch:
         """Has the kernel call for a turn when the largest of the memory thresholds is passed."""
