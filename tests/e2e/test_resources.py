@@ -82,7 +82,8 @@ def test_burstable_pods_have_the_shares_of_their_requests_together(ns: Namespace
 
     ns.apply(a_sleeper("one", resources={"requests": {"cpu": "100m"}}))
     found = cgroups_of(ns, "one")
-    alone = shares()
+    alone = int(found.read("cpu.shares", "cpu.weight"))
+    ns.cluster.until(lambda: shares() == alone)  # once the Pods of other tests have gone
     ns.apply(a_sleeper("two", resources={"requests": {"cpu": "400m"}}))
     ns.wait("pod/two", "condition=Ready")
     assert shares() > alone
