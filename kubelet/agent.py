@@ -107,6 +107,7 @@ class Kubelet:
             settings=self._settings,
             runtime_version=self._runtime.version,
             has_user_namespaces=self._runtime.has_user_namespaces,
+            has_recursive_read_only=self._runtime.has_recursive_read_only,
             huge_pages=hardware.huge_page_quantities(),
         )
         manifests = Path(self._settings.static_pod_path or f"{node_dir}/manifests")
@@ -129,7 +130,12 @@ class Kubelet:
         self._puller = ImagePuller(
             self._images, pulls, secrets, self._recorder, wake=self._wake, came=self._report_node
         )
-        volumes = Volumes(node_dir, self._objects.get, PodTokens(self._client))
+        volumes = Volumes(
+            node_dir,
+            self._objects.get,
+            PodTokens(self._client),
+            has_recursive_read_only=self._runtime.has_recursive_read_only,
+        )
         self._storage = StorageKeeper(self._client, self._informers, volumes.storage, name)
         configs = ContainerConfigs(
             node_dir,

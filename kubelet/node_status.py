@@ -47,12 +47,15 @@ class NodeReporter:
     def __init__(
         self, client: Client, recorder: Recorder, name: str, *, pod_cidr: str, node_dir: str,
         host: str, images: Callable[[], list[Object]], settings: KubeletConfiguration,
-        runtime_version: str, has_user_namespaces: bool,
+        runtime_version: str, has_user_namespaces: bool, has_recursive_read_only: bool,
         huge_pages: Mapping[str, str] | None = None,
     ) -> None:  # fmt: skip
         self._client, self._recorder = client, recorder
         self._settings, self._runtime_version = settings, runtime_version
-        self._has_users = has_user_namespaces
+        self._handler_features = {
+            "recursiveReadOnlyMounts": has_recursive_read_only,
+            "userNamespaces": has_user_namespaces,
+        }
         self._huge_pages = huge_pages or {}
         self.pressures: Callable[[], frozenset[str]] = frozenset  # conditions that hold
         self.why_not_ready: Callable[[], str] = str  # "" while it is
@@ -164,7 +167,7 @@ class NodeReporter:
             "nodeInfo": machine.node_info(self._runtime_version),
             "features": {"supplementalGroupsPolicy": True},
             "runtimeHandlers": [
-                {"name": name, "features": {"userNamespaces": self._has_users}} for name in HANDLERS
+                {"name": name, "features": dict(self._handler_features)} for name in HANDLERS
             ],
             "images": self._images()[: _bound(self._settings.node_status_max_images)],
         }

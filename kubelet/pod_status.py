@@ -19,6 +19,7 @@ from kubelet.resize import shown_resources
 from kubelet.resources import qos_class
 from kubelet.runtime.protocol import ContainerStatus, Resources
 from kubelet.user_label import shown_user
+from kubelet.volume_kinds import is_recursive_read_only
 from podium.api import meta
 
 Object = dict[str, Any]
@@ -56,6 +57,7 @@ class Observed:
     actual: Mapping[str, Resources] = field(default_factory=dict)
     resize: str = ""
     is_ended: bool = False
+    has_recursive_read_only: bool = True  # the engine
 
 
 def is_terminal(status: Object | None) -> bool:
@@ -178,7 +180,10 @@ def _container(subject: _Subject) -> Object:
         "lastState": {},
         "started": False,
     }
-    mounts = [_mount(mount) for mount in container.get("volumeMounts") or ()]
+    mounts = [
+        _mount(mount, subject.observed.has_recursive_read_only)
+        for mount in container.get("volumeMounts") or ()
+    ]
     if mounts:
         status["volumeMounts"] = mounts
     current = newest(subject.observed.containers, name)
@@ -209,10 +214,10 @@ def _shorten_messages(pod: Object, status: Object) -> None:
             status[state] = {"terminated": ended | {"message": short}}
 
 
-def _mount(mount: Object) -> Object:
+def _mount(mount: Object, has_recursive_read_only: bool) -> Object:
     shown: Object = {"name": mount["name"], "mountPath": mount["mountPath"]}
     if mount.get("readOnly"):
-        is_recursive = mount.get("recursiveReadOnly") in ("Enabled", "IfPossible")
+        is_recursive = is_recursive_read_only(mount, has_recursive_read_only)
         shown |= {"readOnly": True, "recursiveReadOnly": "Enabled" if is_recursive else "Disabled"}
     return shown
 

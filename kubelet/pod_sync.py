@@ -584,6 +584,7 @@ class PodSync:
             actual=self._resizer.actual(look.pod, containers),
             resize=look.resize,
             is_ended=is_ended,
+            has_recursive_read_only=self._runtime.has_recursive_read_only,
         )
 
     def _write_observed(self, look: Look, *, is_ended: bool = False) -> None:

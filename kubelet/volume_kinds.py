@@ -42,3 +42,9 @@ def what_is_missing(source: Object) -> str | None:
         if source.get(kind) is not None:
             return f"no volume plugin matched: {kind} needs {need}"
     return None
+
+
+def is_recursive_read_only(mount: Object, is_possible: bool) -> bool:
+    """What a volumeMount's `recursiveReadOnly` comes to; the engine refuses what it cannot do."""
+    wanted = mount.get("recursiveReadOnly")
+    return wanted == "Enabled" or (wanted == "IfPossible" and is_possible)

@@ -38,7 +38,7 @@ from kubelet.runtime.tree_removal import remove_tree
 from kubelet.service_account_tokens import NoToken, PodTokens
 from kubelet.sub_path import bind_sub_path
 from kubelet.volume_files import File, write_files
-from kubelet.volume_kinds import what_is_missing
+from kubelet.volume_kinds import is_recursive_read_only, what_is_missing
 
 Object = dict[str, Any]
 
@@ -60,9 +60,17 @@ class VolumeError(Exception):
 class Volumes:
     """The volumes of one node's Pods. Safe for many threads as long as each Pod has one."""
 
-    def __init__(self, node_dir: str, fetch: Fetch, tokens: PodTokens | None = None) -> None:
+    def __init__(
+        self,
+        node_dir: str,
+        fetch: Fetch,
+        tokens: PodTokens | None = None,
+        *,
+        has_recursive_read_only: bool = True,
+    ) -> None:
         self._pods = Path(node_dir) / "pods"
         self._fetch, self._tokens = fetch, tokens
+        self._has_recursive_read_only = has_recursive_read_only
         self.storage = LocalStorage(node_dir)
         self._claims: dict[str, dict[str, str]] = {}  # uid → volume name → where its claim lies
         self._pods.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -220,7 +228,7 @@ class Volumes:
             if part := sub_path_of(mount, env):
                 place = self.pod_dir(pod["metadata"]["uid"]) / "subpaths" / container["name"]
                 source = _bind(source, part, place / str(index))
-            found.append(_mount(source, mount, volume))
+            found.append(_mount(source, mount, volume, self._has_recursive_read_only))
         return found
 
     def devices(
@@ -271,7 +279,7 @@ def sub_path_of(mount: Object, env: Mapping[str, str]) -> str:
     return found
 
 
-def _mount(source: str, mount: Object, volume: Object) -> Mount:
+def _mount(source: str, mount: Object, volume: Object, is_possible: bool) -> Mount:
     is_from_api = any(volume.get(kind) is not None for kind in _FROM_API)
     claim = volume.get("persistentVolumeClaim") or {}
     readonly = bool(mount.get("readOnly") or claim.get("readOnly") or volume.get("image"))
@@ -280,7 +288,7 @@ def _mount(source: str, mount: Object, volume: Object) -> Mount:
         mount["mountPath"],
         readonly=readonly or is_from_api,
         ids="private" if is_from_api or volume.get("emptyDir") is not None else "mapped",
-        is_recursive=mount.get("recursiveReadOnly") in ("Enabled", "IfPossible"),
+        is_recursive=is_recursive_read_only(mount, is_possible),
         propagation=_PROPAGATIONS[mount.get("mountPropagation") or "None"],
     )
 

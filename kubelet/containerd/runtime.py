@@ -85,6 +85,7 @@ class ContainerdRuntime:
         self._is_closed = False
         self.version = self._await_containerd()
         self.has_user_namespaces = False  # translate.py refuses one: containerd 1.6 has none
+        self.has_recursive_read_only = False  # the same
         images.ensure_pause(self._connection, self.root)
         self._is_following = threading.Event()
         threading.Thread(target=self._follow_forever, name="containerd-events", daemon=True).start()

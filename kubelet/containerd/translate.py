@@ -156,6 +156,8 @@ def refuse_unsupported(config: SandboxConfig | ContainerConfig) -> None:
         missing = "user namespaces" if config.user_namespace else ""
     else:
         missing = "an unmasked /proc" if config.unmasked_proc else ""
+        if any(mount.is_recursive for mount in config.mounts):
+            missing = "recursive read-only mounts"
     if missing:
         raise HostUnsupported(f"containerd cannot give a Pod {missing}")
 

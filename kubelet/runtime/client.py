@@ -19,7 +19,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
-from kubelet.runtime import errors, messages, user_namespace
+from kubelet.runtime import errors, messages, syscalls, user_namespace
 from kubelet.runtime.cgroups import Cgroups
 from kubelet.runtime.errors import (
     ContainerNotFound,
@@ -192,6 +192,7 @@ class PodiumRuntime:
     def __init__(self, root: str, cgroup_root: str) -> None:
         self.layout = Layout(root)
         self.has_user_namespaces = user_namespace.is_offered()
+        self.has_recursive_read_only = syscalls.has_mount_setattr()
         self.cgroups = Cgroups.detect(cgroup_root)
         self._lock = threading.Lock()
         self._shims: dict[str, ShimConnection] = {}

@@ -292,6 +292,7 @@ class Runtime(Protocol):
 
     version: str  # as a Node shows it: "podium://0.1.0"
     has_user_namespaces: bool  # whether a sandbox may have one
+    has_recursive_read_only: bool  # whether a Mount may be `is_recursive`
 
     def run_pod_sandbox(self, config: SandboxConfig) -> SandboxStatus: ...
     def stop_pod_sandbox(self, sandbox_id: str) -> None:

@@ -11,6 +11,7 @@ child made by clone3 finds its interpreter as it was.
 from __future__ import annotations
 
 import ctypes
+import errno
 import functools
 import os
 import struct
@@ -239,6 +240,15 @@ def _mount_setattr(
     attr = ctypes.create_string_buffer(packed)
     words = (_long(fd), _text(path), _long(flags), attr, _long(32))
     _checked(_libc.syscall(_long(_SYS_MOUNT_SETATTR), *words), "mount_setattr", path or None)
+
+
+def has_mount_setattr() -> bool:
+    """Whether the kernel knows it, since 5.12: of no descriptor it says so."""
+    try:
+        _mount_setattr(-1, "", _AT_EMPTY_PATH)
+    except OSError as failure:
+        return failure.errno == errno.EBADF
+    return True
 
 
 def open_in_root(root_fd: int, path: str, flags: int) -> int:

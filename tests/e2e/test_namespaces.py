@@ -68,7 +68,7 @@ def test_a_pod_without_the_hosts_users_is_root_inside_and_nobody_outside(ns: Nam
     ns.sh("web", "echo x > /scratch/x; echo x > /ram/x; echo x > /dev/termination-log")
     assert ns.sh("web", "stat -c '%u %g' /scratch/x") == "0 4000"
     handlers = ns.get("node", ns.cluster.nodes[0])["status"]["runtimeHandlers"]
-    assert handlers[0]["features"]["userNamespaces"] is True
+    assert handlers[0]["features"] == {"recursiveReadOnlyMounts": True, "userNamespaces": True}
 
 
 def test_a_pods_user_range_outlives_the_kubelet_and_its_sandbox(ns: Namespaced) -> None:

@@ -73,6 +73,7 @@ class FakeRuntime:
 
     version = "fake://1"
     has_user_namespaces = True
+    has_recursive_read_only = True
     missing_commands: set[str] = field(default_factory=lambda: {"nope", "/nope"})
     stop_exit_code: int = 143  # of a container that obeys its stop signal
     calls: list[tuple[str, str]] = field(default_factory=list)

@@ -96,6 +96,7 @@ class Node:
             host="192.0.2.7",
             images=list, settings=settings, runtime_version=runtime.version,
             has_user_namespaces=runtime.has_user_namespaces,
+            has_recursive_read_only=runtime.has_recursive_read_only,
         )  # fmt: skip
         self.objects = ObjectWatch(self.client, self.wake)
         volumes = Volumes(str(node_dir), self.objects.get, PodTokens(self.client))

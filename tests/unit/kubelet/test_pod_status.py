@@ -283,3 +283,18 @@ def test_a_container_whose_turn_never_came_goes_on_waiting_when_its_pod_is_over(
     pod = a_kubelet_pod(inits=(a_container("init"),), restartPolicy="Never")
     shown = main(status_of(pod, an_exit(1, "init"), is_ended=True))
     assert shown["state"] == {"waiting": {"reason": "PodInitializing"}}
+
+
+@pytest.mark.parametrize(
+    ("wanted", "can", "shown"),
+    [("Enabled", True, "Enabled"), ("IfPossible", True, "Enabled"),
+     ("IfPossible", False, "Disabled"), ("Disabled", True, "Disabled")],
+)  # fmt: skip
+def test_a_read_only_mount_is_shown_as_recursive_as_the_engine_made_it(
+    wanted: str, can: bool, shown: str
+) -> None:
+    pod = a_kubelet_pod()
+    mount = {"name": "v", "mountPath": "/v", "readOnly": True, "recursiveReadOnly": wanted}
+    pod["spec"]["containers"][0]["volumeMounts"] = [mount]
+    (found,) = main(status_of(pod, has_recursive_read_only=can))["volumeMounts"]
+    assert found["recursiveReadOnly"] == shown
