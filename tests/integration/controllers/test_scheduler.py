@@ -198,13 +198,21 @@ def test_a_pod_made_anew_under_the_same_name_is_placed(server: ApiServerProcess)
             room.client.delete("pods", "web", "default", grace_s=0)
 
 
+def a_high_pod(room: Room, name: str = "high", cpu: str = "1") -> Object:
+    """One of a PriorityClass of 100, which is made when it is first needed."""
+    if room.find("priorityclasses", "high") is None:
+        about = {"apiVersion": "scheduling.k8s.io/v1", "kind": "PriorityClass", "value": 100}
+        room.client.create("priorityclasses", about | {"metadata": {"name": "high"}})
+    return a_pod(name, cpu=cpu, priorityClassName="high")
+
+
 def test_room_is_made_for_a_pod_of_higher_priority(server: ApiServerProcess) -> None:
     with running(server, Scheduler) as room:
         room.create("nodes", a_node("node-1", cpu="2"))
         for name in ("low-1", "low-2"):
             room.create("pods", a_pod(name, cpu="1"))
             bound(room, name)
-        room.create("pods", a_pod("high", cpu="1", priority=100))
+        room.create("pods", a_high_pod(room))
         victim = eventually(lambda: the_one_ending(room))
         disrupted = meta.condition(victim, "DisruptionTarget") or {}
         assert disrupted["reason"] == "PreemptionByScheduler"
@@ -245,10 +253,10 @@ def test_a_pod_that_is_deleted_while_it_waits_is_forgotten(server: ApiServerProc
 def test_a_pod_that_waits_preempts_when_a_stronger_one_has_gone(server: ApiServerProcess) -> None:
     with running(server, Scheduler) as room:
         room.create("nodes", a_node("node-1", cpu="2"))
-        for name, priority in (("low", 0), ("peer", 100)):
-            room.create("pods", a_pod(name, cpu="1", priority=priority))
-            bound(room, name)
-        room.create("pods", a_pod("high", cpu="2", priority=100))
+        for pod in (a_pod("low", cpu="1"), a_high_pod(room, "peer")):
+            room.create("pods", pod)
+            bound(room, pod["metadata"]["name"])
+        room.create("pods", a_high_pod(room, cpu="2"))
         assert "No preemption victims" in refused(room, "high")["message"]
         room.client.delete("pods", "peer", "default", grace_s=0)
         victim = eventually(lambda: the_one_ending(room))
