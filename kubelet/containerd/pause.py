@@ -1,4 +1,4 @@
-"""The program that holds a sandbox's namespaces open under containerd: 160 bytes of ELF. Pure.
+"""The program that holds a sandbox's namespaces open under containerd: 188 bytes of ELF. Pure.
 
 containerd makes every sandbox from an image whose first process does nothing. That process needs
 no libc and no compiler: a header, and nine instructions. It ignores SIGCHLD, so that the kernel
