@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 
-from kubelet.runtime.cgroups.hierarchy import Hierarchy, read_keyed, write
+from kubelet.runtime.cgroups.hierarchy import Hierarchy, read, read_keyed, write
 from kubelet.runtime.errors import HostUnsupported
 from kubelet.runtime.protocol import IoLimit, Resources
 
 _IO_WEIGHTS = ("io.weight", "io.bfq.weight")
-# a file that a cgroup has as soon as its parent hands it the controller
-_MARKS = {"pids": "pids.max", "hugetlb": "hugetlb.2MB.max"}
 
 
 class HierarchyV2(Hierarchy):
@@ -30,8 +29,7 @@ class HierarchyV2(Hierarchy):
             os.mkdir(directory)
         except FileExistsError:
             pass
-        mark = _MARKS["pids" if "pids" in self.controllers else "hugetlb"]
-        if not os.path.exists(f"{directory}/{mark}"):
+        if not self.controllers <= _handed(directory):
             self._hand_down_from_the_top(path)
         if is_leaf:
             self._kill_as_one(directory)
@@ -78,6 +76,13 @@ class HierarchyV2(Hierarchy):
         file = f"{self.directory(path)}/cgroup.kill"
         if os.path.exists(file):
             write(file, "1")
+
+
+def _handed(directory: str) -> frozenset[str]:
+    """The controllers that the parent hands to this cgroup; systemd's root hands on only some."""
+    with contextlib.suppress(FileNotFoundError):
+        return frozenset(read(f"{directory}/cgroup.controllers").split())
+    return frozenset()
 
 
 def _apply_cpu(directory: str, resources: Resources) -> None:

@@ -210,6 +210,15 @@ def test_v2_hands_controllers_down_to_the_leaf_but_not_in_it(tmp_path: Path) -> 
     assert not (tmp_path / "podium-x/kubepods/pod1/abc/cgroup.subtree_control").exists()
 
 
+def test_v2_hands_down_from_the_top_what_the_root_has_not_handed_down_yet(tmp_path: Path) -> None:
+    """systemd's root hands on cpu, memory and pids, so pids.max alone proves nothing."""
+    (tmp_path / "podium-x").mkdir()
+    (tmp_path / "podium-x" / "cgroup.controllers").write_text("cpu memory pids\n")
+    tree = HierarchyV2(str(tmp_path), frozenset({"cpu", "cpuset", "pids"}))
+    tree.create("podium-x", is_leaf=False)
+    assert (tmp_path / "cgroup.subtree_control").read_text() == "+cpu +cpuset +pids"
+
+
 def test_v2_writes_weight_max_and_no_swap(tmp_path: Path) -> None:
     (tmp_path / "a").mkdir()
     (tmp_path / "a" / "memory.swap.max").touch()
