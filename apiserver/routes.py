@@ -15,11 +15,12 @@ import orjson
 from flask import Flask, Response, request
 from sqlalchemy.exc import SQLAlchemyError
 
-from apiserver import discovery, openapi, openid
+from apiserver import discovery, openapi, openid, why
 from apiserver.authentication import Authenticator
 from apiserver.authorization import MASTERS, authorize
 from apiserver.errors import ApiError
 from apiserver.http_server import BadRequestLine
+from apiserver.insight import Insight
 from apiserver.kubelet_proxy import KubeletProxy
 from apiserver.login import add_login
 from apiserver.metrics import Metrics
@@ -117,6 +118,8 @@ def create_app(rooms: Rooms) -> Flask:
     _add_health(app, rooms)
     add_login(app, rooms.authenticator)
     add_page(app, rooms, VERSION["gitVersion"])
+    insight = Insight(rooms.verbs, rooms.authenticator)
+    insight.add(app, "why", why.answer)
     _add_refusals(app, rooms)
     return app
 

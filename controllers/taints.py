@@ -35,6 +35,12 @@ def is_tolerated(taint: Object, tolerations: Iterable[Object]) -> bool:
     return any(tolerates(toleration, taint) for toleration in tolerations)
 
 
+def shown(taint: Object) -> str:
+    """ "gpu=yes:NoSchedule", as kubectl writes it."""
+    value = f"={taint['value']}" if taint.get("value") else ""
+    return f"{taint.get('key', '')}{value}:{taint.get('effect', '')}"
+
+
 def same_taint(one: Object, other: Object) -> bool:
     """A node has a taint once: by key and effect, whatever its value."""
     return one.get("key") == other.get("key") and one.get("effect") == other.get("effect")

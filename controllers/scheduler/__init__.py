@@ -8,6 +8,9 @@
     filters.py     on which nodes a Pod can run, and why not on the others
     scores.py      which of those is best
     preemption.py  which Pods of lower priority would have to go
+    reasons.py     why this node and not the others, kept on the Pod
+    counterfactual.py  what would have to be otherwise for a Pod to fit a node
+    figures.py     500 millicores are "500m"
     verdict.py     "0/3 nodes are available: …", in Kubernetes' words
     binding.py     writes the decisions: a Binding, or a condition that says why not
 

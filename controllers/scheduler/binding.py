@@ -16,6 +16,7 @@ from typing import Any
 
 from controllers import volume_matching
 from controllers.scheduler.pod_info import PodInfo
+from controllers.scheduler.reasons import DECISION, says_the_same
 from podium.api import meta
 from podium.client.clock import Clock
 from podium.client.errors import ApiError, Conflict, NotFound
@@ -34,21 +35,24 @@ _log = logging.getLogger("scheduler")
 
 @dataclass(frozen=True, slots=True)
 class Bind:
-    """The Pod goes to a node."""
+    """The Pod goes to a node. `record` is why there (reasons.py)."""
 
     pod: PodInfo
     node: str
+    record: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Refuse:
-    """The Pod goes nowhere for now. `victims` are deleted to make room on `nominated_node`."""
+    """The Pod goes nowhere for now, and `record` is why (reasons.py). `victims` are deleted to make
+    room on `nominated_node`."""
 
     pod: PodInfo
     reason: str
     message: str
     nominated_node: str = ""
     victims: tuple[PodInfo, ...] = ()
+    record: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,10 +135,13 @@ class DecisionWriter:
     def _bind(self, decision: Bind) -> None:
         pod = decision.pod
         namespace, name = meta.split_key(pod.key)
+        about: Object = {"name": name, "namespace": namespace, "uid": pod.uid}
+        if decision.record:
+            about["annotations"] = {DECISION: decision.record}
         binding = {
             "apiVersion": "v1",
             "kind": "Binding",
-            "metadata": {"name": name, "namespace": namespace, "uid": pod.uid},
+            "metadata": about,
             "target": {"apiVersion": "v1", "kind": "Node", "name": decision.node},
         }
         try:
@@ -175,12 +182,14 @@ class DecisionWriter:
         status: Object = {}
         if decision.nominated_node:
             status["nominatedNodeName"] = decision.nominated_node
-        self._tell(pod, decision.reason, decision.message, status)
+        self._tell(pod, decision.reason, decision.message, status, decision.record)
         for victim in decision.victims:
             self._evict(victim, pod, decision.nominated_node)
 
-    def _tell(self, pod: PodInfo, reason: str, message: str, status: Object) -> None:
-        """Write the condition and an event, if that has not been said already."""
+    def _tell(
+        self, pod: PodInfo, reason: str, message: str, status: Object, record: str = ""
+    ) -> None:
+        """Write the condition with the record, and an event, if that has not been said already."""
         now = meta.now(self._clock.now())
         wanted: Object = {"conditions": [dict(c) for c in _conditions(pod.obj)]}
         changed = meta.set_condition(wanted, "PodScheduled", "False", reason, message, now)
@@ -191,8 +200,10 @@ class DecisionWriter:
             self._recorder.event(pod.obj, "Warning", "FailedScheduling", message)
         if changed:
             status = {**status, "conditions": [meta.condition({"status": wanted}, "PodScheduled")]}
-        if status:
-            self._patch_status(pod, status)
+        noted = (pod.obj["metadata"].get("annotations") or {}).get(DECISION)
+        is_new = bool(record) and not says_the_same(noted, record)
+        if status or is_new:
+            self._patch_status(pod, status, {DECISION: record} if record else None)
 
     def _evict(self, victim: PodInfo, pod: PodInfo, node: str) -> None:
         """Delete a Pod of lower priority; one that has ended by itself is as good."""
@@ -210,10 +221,15 @@ class DecisionWriter:
         message = f"Preempted by pod {pod.uid} on node {node}"
         self._recorder.event(victim.obj, "Normal", "Preempted", message)
 
-    def _patch_status(self, pod: PodInfo, status: Object) -> None:
+    def _patch_status(
+        self, pod: PodInfo, status: Object, annotations: Object | None = None
+    ) -> None:
         """The uid makes sure that it is not a new Pod of the same name."""
         namespace, name = meta.split_key(pod.key)
-        patch = {"metadata": {"uid": pod.uid}, "status": status}
+        about: Object = {"uid": pod.uid}
+        if annotations:
+            about["annotations"] = annotations
+        patch = {"metadata": about, "status": status}
         self._client.patch(
             "pods", name, namespace, patch, patch_type="strategic", subresource="status"
         )

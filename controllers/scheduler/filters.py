@@ -9,7 +9,7 @@ Source: kube-scheduler's default plugins, v1.32.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from controllers import taints
 from controllers.scheduler.node_info import NodeInfo
@@ -18,10 +18,12 @@ from controllers.scheduler.pod_info import PodInfo
 
 @dataclass(frozen=True, slots=True)
 class Rejection:
-    """Why a node will not do, and whether it would if other Pods left it."""
+    """Why a node will not do, and whether it would if other Pods left it. `filter` is who says so,
+    by Kubernetes' name of the plugin."""
 
     reasons: tuple[str, ...]
     would_preemption_help: bool = False
+    filter: str = field(default="", compare=False)
 
 
 Filter = Callable[[PodInfo, NodeInfo], Rejection | None]
@@ -32,7 +34,7 @@ _UNSCHEDULABLE_TAINT = {"key": taints.UNSCHEDULABLE, "effect": taints.NO_SCHEDUL
 def node_unschedulable(pod: PodInfo, node: NodeInfo) -> Rejection | None:
     """`kubectl cordon`; a Pod may tolerate even that."""
     if node.is_unschedulable and not taints.is_tolerated(_UNSCHEDULABLE_TAINT, pod.tolerations):
-        return Rejection(("node(s) were unschedulable",))
+        return Rejection(("node(s) were unschedulable",), filter="NodeUnschedulable")
     return None
 
 
@@ -40,7 +42,7 @@ def node_name(pod: PodInfo, node: NodeInfo) -> Rejection | None:
     """A Pod that names its node goes there or nowhere."""
     wanted = pod.obj["spec"].get("nodeName")
     if wanted and wanted != node.name:
-        return Rejection(("node(s) didn't match the requested node name",))
+        return Rejection(("node(s) didn't match the requested node name",), filter="NodeName")
     return None
 
 
@@ -51,7 +53,8 @@ def taint_toleration(pod: PodInfo, node: NodeInfo) -> Rejection | None:
             continue
         if not taints.is_tolerated(taint, pod.tolerations):
             shown = f"{{{taint.get('key', '')}: {taint.get('value') or ''}}}"
-            return Rejection((f"node(s) had untolerated taint {shown}",))
+            reason = f"node(s) had untolerated taint {shown}"
+            return Rejection((reason,), filter="TaintToleration")
     return None
 
 
@@ -60,14 +63,16 @@ def node_affinity(pod: PodInfo, node: NodeInfo) -> Rejection | None:
     matches = pod.node_selector.matches(node.labels)
     if matches and pod.required_terms is not None:
         matches = any(term.matches(node.labels, node.name) for term in pod.required_terms)
-    return None if matches else Rejection(("node(s) didn't match Pod's node affinity/selector",))
+    if matches:
+        return None
+    return Rejection(("node(s) didn't match Pod's node affinity/selector",), filter="NodeAffinity")
 
 
 def node_ports(pod: PodInfo, node: NodeInfo) -> Rejection | None:
     """Two Pods cannot have the same hostPort of one node."""
     if any(node.has_port_taken(port) for port in pod.ports):
         reason = "node(s) didn't have free ports for the requested pod ports"
-        return Rejection((reason,), would_preemption_help=True)
+        return Rejection((reason,), would_preemption_help=True, filter="NodePorts")
     return None
 
 
@@ -82,7 +87,7 @@ def node_resources_fit(pod: PodInfo, node: NodeInfo) -> Rejection | None:
         if wanted > node.free(resource):
             reasons.append(f"Insufficient {resource}")
             would_help = would_help and wanted <= node.allocatable.get(resource, 0)
-    return Rejection(tuple(reasons), would_help) if reasons else None
+    return Rejection(tuple(reasons), would_help, "NodeResourcesFit") if reasons else None
 
 
 FILTERS: tuple[Filter, ...] = (

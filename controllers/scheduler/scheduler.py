@@ -30,8 +30,9 @@ from controllers.scheduler.filters import Rejection, first_rejection
 from controllers.scheduler.node_info import NodeInfo
 from controllers.scheduler.pod_info import PodInfo, pod_requests, with_resizes
 from controllers.scheduler.queue import SchedulingQueue
-from controllers.scheduler.volumes import VolumeView
-from podium.api.meta import key_of
+from controllers.scheduler.reasons import Record
+from controllers.scheduler.volumes import PodVolumes, VolumeView
+from podium.api.meta import key_of, now_micro
 from podium.client.clock import Clock
 from podium.client.event_recorder import EventRecorder
 from podium.client.http import Client
@@ -133,39 +134,66 @@ class Scheduler:
 
     def _decide(self, pod: PodInfo) -> Decision:
         """Where a Pod goes, from what is known now; writes nothing and changes nothing."""
-        if pod.obj["spec"].get("schedulingGates"):
-            return Refuse(pod, GATED, GATED_MESSAGE)
         nodes = self._cluster.nodes()
+        record = Record(now_micro(self._clock.now()), len(nodes))
+        if pod.obj["spec"].get("schedulingGates"):
+            return _refused(pod, record, GATED, GATED_MESSAGE)
         if not nodes:
-            return Refuse(pod, UNSCHEDULABLE, verdict.NO_NODES)
+            return _refused(pod, record, UNSCHEDULABLE, verdict.NO_NODES)
         volumes = self._volumes.of(pod, nodes)
         if volumes.refusal:
             message = verdict.unfit_anywhere(len(nodes), volumes.refusal)
-            return Refuse(pod, UNSCHEDULABLE, message)
+            return _refused(pod, record, UNSCHEDULABLE, message, volumes.refusal)
         rejections: dict[str, Rejection] = {}
         feasible: list[NodeInfo] = []
         for node in nodes:
-            rejection = first_rejection(pod, self._cluster.seen_by(pod, node))
-            rejection = rejection or volumes.rejection(node)
+            seen = self._cluster.seen_by(pod, node)
+            rejection = first_rejection(pod, seen) or volumes.rejection(node)
             if rejection is None:
                 feasible.append(node)
             else:
                 rejections[node.name] = rejection
+        self._record_rejections(record, pod, volumes, rejections)
         if feasible:
-            best = scores.best(pod, feasible)
-            return volumes.reserve(pod, best) or Bind(pod, best.name)
-        return self._refusal(pod, nodes, rejections)
+            ranking = scores.Ranking(pod, feasible)
+            best = ranking.best
+            record.bound(best.name, ranking)
+            return volumes.reserve(pod, best) or Bind(pod, best.name, record.text())
+        return self._refusal(pod, record, nodes, rejections)
+
+    def _record_rejections(
+        self, record: Record, pod: PodInfo, volumes: PodVolumes, rejections: dict[str, Rejection]
+    ) -> None:
+        """With the numbers that the filters have seen."""
+        if not rejections:
+            return
+
+        def judge(changed: PodInfo, node: NodeInfo) -> Rejection | None:
+            return first_rejection(changed, node) or volumes.rejection(node)
+
+        nodes = self._cluster.nodes()
+        seen = [(self._cluster.seen_by(pod, node), rejections[node.name])
+                for node in nodes if node.name in rejections]  # fmt: skip
+        record.rejected(pod, seen, judge)
 
     def _refusal(
-        self, pod: PodInfo, nodes: list[NodeInfo], rejections: dict[str, Rejection]
+        self,
+        pod: PodInfo,
+        record: Record,
+        nodes: list[NodeInfo],
+        rejections: dict[str, Rejection],
     ) -> Refuse:
         chosen, outcome = self._preempt(pod, nodes, rejections)
         reasons = [reason for rejection in rejections.values() for reason in rejection.reasons]
         message = verdict.none_available(len(nodes), reasons, outcome)
+        record.refused(UNSCHEDULABLE)
         if chosen is None:
             kept = self._cluster.nominated_node(pod.uid) or ""
-            return Refuse(pod, UNSCHEDULABLE, message, nominated_node=kept)
-        return Refuse(pod, UNSCHEDULABLE, message, chosen.node, chosen.victims)
+            return Refuse(pod, UNSCHEDULABLE, message, kept, record=record.text())
+        record.preempting(chosen.node, chosen.victims)
+        return Refuse(
+            pod, UNSCHEDULABLE, message, chosen.node, chosen.victims, record=record.text()
+        )
 
     def _preempt(
         self, pod: PodInfo, nodes: list[NodeInfo], rejections: dict[str, Rejection]
@@ -334,6 +362,12 @@ class Scheduler:
             self._cluster.remove_node(node["metadata"]["name"])
             self._has_changed = True
         self._loop.add(_EVERYTHING)
+
+
+def _refused(pod: PodInfo, record: Record, reason: str, message: str, why: str = "") -> Refuse:
+    """For what no node can help."""
+    record.refused(reason, why or message)
+    return Refuse(pod, reason, message, record=record.text())
 
 
 def _has_ended(pod: Object) -> bool:

@@ -6,7 +6,8 @@ their weighted sum decides. Source: kube-scheduler's default plugins and weights
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import heapq
+from collections.abc import Callable, Iterator, Sequence
 
 from controllers import taints
 from controllers.scheduler.node_info import NodeInfo
@@ -95,26 +96,47 @@ def with_tag(image: str) -> str:
     return image if image.rfind(":") > image.rfind("/") else f"{image}:latest"
 
 
-SCORES: tuple[tuple[Score, int], ...] = (
-    (taint_toleration, 3),
-    (preferred_node_affinity, 2),
-    (least_allocated, 1),
-    (balanced_allocation, 1),
-    (image_locality, 1),
+# What Kubernetes calls them, how they count.
+SCORES: tuple[tuple[str, Score, int], ...] = (
+    ("TaintToleration", taint_toleration, 3),
+    ("NodeAffinity", preferred_node_affinity, 2),
+    ("NodeResourcesFit", least_allocated, 1),
+    ("NodeResourcesBalancedAllocation", balanced_allocation, 1),
+    ("ImageLocality", image_locality, 1),
 )
 
 
+class Ranking:
+    """Nodes by the sum of their weighted scores. Of equals the one with the fewest Pods is better,
+    then by name: the same question always gets the same answer (kube-scheduler throws dice)."""
+
+    def __init__(self, pod: PodInfo, nodes: Sequence[NodeInfo]) -> None:
+        self._nodes = nodes
+        self._parts = [
+            (name, [weight * value for value in score(pod, nodes)])
+            for name, score, weight in SCORES
+        ]
+        columns = zip(*(part for _, part in self._parts), strict=True)
+        self._totals = [sum(column) for column in columns]
+
+    def __len__(self) -> int:
+        return len(self._nodes)
+
+    @property
+    def best(self) -> NodeInfo:
+        return self._nodes[min(range(len(self._nodes)), key=self._place)]
+
+    def best_first(self, count: int) -> Iterator[tuple[str, float, dict[str, float]]]:
+        """(node, total, {score: weighted part of it}) of the best so many."""
+        for index in heapq.nsmallest(count, range(len(self._nodes)), key=self._place):
+            parts = {name: round(part[index], 2) for name, part in self._parts}
+            yield self._nodes[index].name, self._totals[index], parts
+
+    def _place(self, index: int) -> tuple[float, int, str]:
+        node = self._nodes[index]
+        return -round(self._totals[index], 6), len(node.pods), node.name
+
+
 def best(pod: PodInfo, nodes: Sequence[NodeInfo]) -> NodeInfo:
-    """The node with the highest sum. Of equals the one with the fewest Pods, then by name: the
-    same question always gets the same answer (kube-scheduler throws dice)."""
-    if len(nodes) == 1:
-        return nodes[0]
-    totals = [0.0] * len(nodes)
-    for score, weight in SCORES:
-        for index, value in enumerate(score(pod, nodes)):
-            totals[index] += weight * value
-    ranked = min(
-        range(len(nodes)),
-        key=lambda i: (-round(totals[i], 6), len(nodes[i].pods), nodes[i].name),
-    )
-    return nodes[ranked]
+    """The node with the highest sum."""
+    return Ranking(pod, nodes).best

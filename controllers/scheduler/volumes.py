@@ -21,8 +21,10 @@ from podium.client.informer import Informer
 
 Object = dict[str, Any]
 
-_CONFLICT = Rejection(("node(s) had volume node affinity conflict",))
-_NONE_HERE = Rejection(("node(s) didn't find available persistent volumes to bind",))
+_CONFLICT = Rejection(("node(s) had volume node affinity conflict",), filter="VolumeBinding")
+_NONE_HERE = Rejection(
+    ("node(s) didn't find available persistent volumes to bind",), filter="VolumeBinding"
+)
 _UNBOUND = "pod has unbound immediate PersistentVolumeClaims"
 _RWOP = "ReadWriteOncePod"
 _TAKEN = (

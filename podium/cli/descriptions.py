@@ -15,6 +15,7 @@ from podium.api import quantity
 from podium.api.meta import controller_of, parse_time
 from podium.api.scheme import Resource
 from podium.cli.output import columns, to_yaml
+from podium.cli.scheduling import DECISION, decision_of, scheduling
 
 Object = dict[str, Any]
 Lines = Iterator[str]
@@ -117,7 +118,7 @@ def _head(obj: Object) -> Lines:
     annotations = {
         key: value
         for key, value in (metadata.get("annotations") or {}).items()
-        if key != LAST_APPLIED
+        if key not in (LAST_APPLIED, DECISION)
     }
     yield from _map("Annotations", annotations, ": ")
     yield _line("Created", f"{metadata['creationTimestamp']} ({age(metadata['creationTimestamp'])} "
@@ -219,6 +220,9 @@ def _pod(pod: Object, _: list[Object]) -> Lines:
     yield _line("QoS Class", status.get("qosClass"))
     yield from _map("Node-Selectors", spec.get("nodeSelector"), "=")
     yield from _many("Tolerations", [_toleration(one) for one in spec.get("tolerations") or ()])
+    decision = decision_of(pod)
+    if decision is not None:
+        yield from _many("Scheduling", list(scheduling(decision)))
 
 
 def _gates(gates: Sequence[Object], conditions: Sequence[Object]) -> Lines:

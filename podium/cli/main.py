@@ -24,6 +24,7 @@ VERBS = {
     "apply": ("apply", "Create or change objects as a manifest says."),
     "get": ("get", "List objects, or print them."),
     "describe": ("describe", "Show one object with what belongs to it, and its events."),
+    "why": ("why", "Say why a Pod is on its node, or on none."),
     "delete": ("delete", "Delete objects by name, label or manifest."),
     "logs": ("logs", "Print the logs of a container."),
     "exec": ("exec", "Run a command in a container."),
@@ -37,7 +38,7 @@ VERBS = {
 }
 SECTIONS = {
     "Cluster": ("up", "down", "status", "kubeconfig", "ui"),
-    "Objects": ("apply", "get", "describe", "delete", "scale", "rollout"),
+    "Objects": ("apply", "get", "describe", "why", "delete", "scale", "rollout"),
     "Containers": ("logs", "exec", "attach", "cp", "port-forward", "top", "image"),
 }
 

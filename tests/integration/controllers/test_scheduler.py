@@ -263,3 +263,50 @@ def test_a_pod_that_waits_preempts_when_a_stronger_one_has_gone(server: ApiServe
         assert victim["metadata"]["name"] == "low"
         room.client.delete("pods", "low", "default", grace_s=0)
         assert bound(room, "high") == "node-1"
+
+
+# --- why here, why not there --------------------------------------------------------------------
+
+
+def why(room: Room, name: str) -> Object:
+    return dict(room.client.raw("GET", f"/podium/v1/why/pods/default/{name}").json())
+
+
+def test_a_bound_pod_says_why_there_and_why_not_elsewhere(server: ApiServerProcess) -> None:
+    with running(server, Scheduler) as room:
+        room.create("nodes", a_node("large", cpu="4"))
+        room.create("nodes", a_node("small", cpu="1"))
+        room.create("pods", a_pod("web", cpu="2"))
+        assert bound(room, "web") == "large"
+        answer = why(room, "web")
+        assert answer["decision"]["node"] == answer["node"] == "large"
+        assert answer["decision"]["fits"] == [{"node": "small", "with": ["cpu ≤ 1"]}]
+        assert [one["node"] for one in answer["decision"]["scores"]] == ["large"]
+
+
+def test_what_is_promised_to_a_pod_that_fits_nowhere_is_kept(server: ApiServerProcess) -> None:
+    with running(server, Scheduler) as room:
+        room.create("nodes", a_node("node-1", cpu="1"))
+        room.create("pods", a_pod("first", cpu="700m"))
+        bound(room, "first")
+        room.create("pods", a_pod("web", cpu="2"))
+        refused(room, "web")
+        assert why(room, "web")["decision"]["fits"] == [{"node": "node-1", "with": ["cpu ≤ 300m"]}]
+        room.create("pods", a_pod("modest", cpu="300m"))
+        assert bound(room, "modest") == "node-1"
+
+
+def test_the_reasons_cost_no_write_of_their_own(server: ApiServerProcess) -> None:
+    with running(server, Scheduler) as room:
+        before = int(room.create("nodes", a_node("node-1"))["metadata"]["resourceVersion"])
+        room.create("pods", a_pod("web"))
+        bound(room, "web")
+        pod = room.client.get("pods", "web", "default")
+        assert int(pod["metadata"]["resourceVersion"]) == before + 2  # created, bound
+
+
+def test_a_pod_that_no_scheduler_has_placed_says_so(server: ApiServerProcess) -> None:
+    with running(server) as room:
+        room.create("pods", a_pod("web", node="node-1"))
+        assert why(room, "web")["decision"] is None
+        assert "its node was named when it was made" in why(room, "web")["message"]

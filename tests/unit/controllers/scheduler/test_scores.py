@@ -88,7 +88,7 @@ def test_an_image_name_without_a_tag_means_latest() -> None:
 def test_every_score_is_from_0_to_100(taken: list[int], wanted: int) -> None:
     pod = PodInfo.of(a_pod("new", cpu=f"{wanted}m"))
     nodes = [node(f"n{i}", a_pod("x", cpu=f"{m}m"), cpu="4") for i, m in enumerate(taken)]
-    for score, _ in scores.SCORES:
+    for _, score, _ in scores.SCORES:
         found = score(pod, nodes)
         assert len(found) == len(nodes)
         assert all(0 <= value <= 100 for value in found)
