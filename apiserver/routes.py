@@ -29,6 +29,8 @@ from apiserver.resource_metrics import ResourceMetrics
 from apiserver.reviews import review
 from apiserver.sql import what_is_wrong
 from apiserver.subresources import Subresources
+from apiserver.time_travel.past_reads import PARAMETER, PastReads
+from apiserver.time_travel.routes import add_time_travel
 from apiserver.ui import add_page
 from apiserver.verbs import Reply, Verbs
 from podium.api import status
@@ -82,6 +84,8 @@ class Rooms:
         return reply
 
     def _dispatch(self, call: Call) -> Reply:
+        if PARAMETER in call.query:
+            return PastReads(self.verbs).handle(call)
         if call.subresource is None:
             if call.resource in discovery.REVIEWS:
                 return review(self.verbs.store, self.authenticator.tokens, call)
@@ -120,6 +124,7 @@ def create_app(rooms: Rooms) -> Flask:
     add_page(app, rooms, VERSION["gitVersion"])
     insight = Insight(rooms.verbs, rooms.authenticator)
     insight.add(app, "why", why.answer)
+    add_time_travel(app, insight, rooms.authenticator)
     _add_refusals(app, rooms)
     return app
 

@@ -20,13 +20,15 @@ Object = dict[str, Any]
 _META = {"apiVersion": "meta.k8s.io/v1"}
 
 
-def one(wanted: Wanted, resource: Resource, record: Record, include: str) -> bytes:
-    """The answer to GET."""
+def one(
+    wanted: Wanted, resource: Resource, record: Record, include: str, *, now: datetime | None = None
+) -> bytes:
+    """The answer to GET. Ages in a table count to `now`, None: the present."""
     if wanted.form == "object":
         return record.body
     if wanted.form == "partial":
         return orjson.dumps(_partial(record.object))
-    rows = [_row(resource, record.object, include, datetime.now(UTC))]
+    rows = [_row(resource, record.object, include, now or datetime.now(UTC))]
     return orjson.dumps(_table(resource, {"resourceVersion": str(record.rv)}, rows))
 
 
@@ -34,7 +36,14 @@ def partial_status(obj: Object) -> Object:
     return _partial(obj)
 
 
-def whole_list(wanted: Wanted, resource: Resource, found: Selection, include: str) -> bytes:
+def whole_list(
+    wanted: Wanted,
+    resource: Resource,
+    found: Selection,
+    include: str,
+    *,
+    now: datetime | None = None,
+) -> bytes:
     """The answer to LIST in one piece."""
     metadata: Object = {"resourceVersion": str(found.rv)}
     if found.next_after is not None:
@@ -42,7 +51,7 @@ def whole_list(wanted: Wanted, resource: Resource, found: Selection, include: st
         if found.remaining is not None:
             metadata["remainingItemCount"] = found.remaining
     if wanted.form == "table":
-        return b"".join(_table_pieces(resource, metadata, [found.records], include))
+        return b"".join(_table_pieces(resource, metadata, [found.records], include, now=now))
     if wanted.form == "partial":
         return b"".join(
             _list_pieces(_partial_head(metadata), [[_partial_bytes(r) for r in found.records]])
@@ -51,7 +60,13 @@ def whole_list(wanted: Wanted, resource: Resource, found: Selection, include: st
 
 
 def streamed_list(
-    wanted: Wanted, resource: Resource, first: Page, rest: Iterator[Page], include: str
+    wanted: Wanted,
+    resource: Resource,
+    first: Page,
+    rest: Iterator[Page],
+    include: str,
+    *,
+    now: datetime | None = None,
 ) -> Iterator[bytes]:
     """The answer to a long LIST, a piece for each page."""
     metadata = {"resourceVersion": str(first.rv)}
@@ -62,7 +77,7 @@ def streamed_list(
             yield page.records
 
     if wanted.form == "table":
-        return _table_pieces(resource, metadata, pages(), include)
+        return _table_pieces(resource, metadata, pages(), include, now=now)
     if wanted.form == "partial":
         return _list_pieces(
             _partial_head(metadata), ([_partial_bytes(r) for r in page] for page in pages())
@@ -143,9 +158,14 @@ def _table(resource: Resource, metadata: Object, rows: list[Object]) -> Object:
 
 
 def _table_pieces(
-    resource: Resource, metadata: Object, pages: Iterable[list[Record]], include: str
+    resource: Resource,
+    metadata: Object,
+    pages: Iterable[list[Record]],
+    include: str,
+    *,
+    now: datetime | None,
 ) -> Iterator[bytes]:
-    now = datetime.now(UTC)
+    now = now or datetime.now(UTC)
     opening = orjson.dumps(_table(resource, metadata, []))[:-2]
     for records in pages:
         if records:

@@ -34,8 +34,11 @@ from apiserver import wire
 from apiserver.errors import Conflicted, StoreFailed
 from apiserver.models import changes, meta, moments, objects
 from apiserver.sql import Prepared, what_is_wrong
+from apiserver.undo import Page, Record, Span, Undo
 from apiserver.writer import Job, Transaction, Writer
 from podium.api import status
+
+__all__ = ["Change", "Compacted", "Page", "Record", "Span", "Store"]
 
 T = TypeVar("T")
 
@@ -46,30 +49,6 @@ class Compacted(Exception):
     def __init__(self, oldest: int) -> None:
         super().__init__(oldest)
         self.oldest = oldest
-
-
-@dataclass(slots=True)
-class Record:
-    """One object as stored. `body` is its JSON; `object` parses it once and must not be changed."""
-
-    namespace: str
-    name: str
-    uid: str
-    rv: int
-    created_rv: int
-    body: bytes
-    _object: wire.Object | None = None
-
-    @property
-    def object(self) -> wire.Object:
-        if self._object is None:
-            self._object = wire.parse(self.body)
-        return self._object
-
-    @property
-    def place(self) -> tuple[str, str]:
-        """Where it stands in a list."""
-        return self.namespace, self.name
 
 
 @dataclass(slots=True)
@@ -99,33 +78,6 @@ class Change:
         if self._prev_object is None and self.prev is not None:
             self._prev_object = wire.parse(self.prev)
         return self._prev_object
-
-
-@dataclass(frozen=True, slots=True)
-class Span:
-    """Part of a list: about `size` objects of a resource, behind `after` ("", "" is the start).
-    `namespace` None: all of them."""
-
-    resource: str
-    namespace: str | None
-    after: tuple[str, str] = ("", "")
-    size: int = 0
-
-    def values(self) -> dict[str, Any]:
-        """As the statements name them."""
-        found = {"resource": self.resource, "after_name": self.after[1]}
-        if self.namespace is None:
-            return {**found, "after_namespace": self.after[0]}
-        return {**found, "namespace": self.namespace}
-
-
-@dataclass(slots=True)
-class Page:
-    """Some of a list, in order, as it was at `rv`; the next page begins behind `upto`, if any."""
-
-    records: list[Record]
-    rv: int
-    upto: tuple[str, str] | None
 
 
 class ObjectWrite:
@@ -256,9 +208,6 @@ class Statements:
         )
         self.revisions = prepared(select(meta.c.k, meta.c.v))
         since = and_(c.rv > bindparam("after"), c.resource == bindparam("resource"))
-        self.undo = prepared(
-            select(c.namespace, c.name, c.prev_rv, c.prev).where(since).order_by(c.rv)
-        )
         self.log = prepared(
             select(c.rv, c.type, c.resource, c.namespace, c.name, c.body, c.prev, c.prev_rv)
             .where(since, c.rv <= bindparam("upto"))
@@ -274,6 +223,7 @@ class Store:
         self._engine = engine
         self._on_changes = on_changes
         self._statements = Statements(engine)
+        self._undo = Undo(engine)
         self._is_embedded = engine.dialect.name == "sqlite"
         self._done: deque[Sequence[Job]] = deque()
         self._wake = gevent.get_hub().loop.async_()
@@ -313,6 +263,17 @@ class Store:
         )
         return Record(*rows[0]) if rows else None
 
+    def get_past(self, resource: str, namespace: str, name: str, at: int) -> Record | None:
+        """The object as it was at revision `at`. Raises Compacted."""
+
+        def read(connection: Connection) -> Record | None:
+            _, oldest = self._read_revisions(connection)
+            if at < oldest:
+                raise Compacted(oldest)
+            return self._undo.record(connection, resource, namespace, name, at=at)
+
+        return self.read(read)
+
     def revisions(self) -> tuple[int, int]:
         """(the last revision given out, the oldest that can still be asked for)."""
         return self._read_once(self._read_revisions)
@@ -342,6 +303,10 @@ class Store:
         )
         return self._read_snapshot(lambda c: [Record(*row) for row in c.execute(query)])
 
+    def read(self, read: Callable[[Connection], T]) -> T:
+        """What another module asks of the same database, in one snapshot."""
+        return self._read_snapshot(read)
+
     def _read_once(self, read: Callable[[Connection], T]) -> T:
         if self._is_embedded:
             return read(self._lookups)
@@ -369,39 +334,14 @@ class Store:
         current, oldest = self._read_revisions(connection)
         if at is not None and at < oldest:
             raise Compacted(oldest)
+        if at is not None and at < current:
+            return self._undo.page(connection, span, at)
         s = self._statements
         statement = s.list_everywhere if span.namespace is None else s.list_namespace
         rows = statement.rows(connection, size=span.size, **span.values())
         records = [Record(*row) for row in rows]
         upto = records[-1].place if len(records) >= span.size else None
-        if at is not None and at < current:
-            records = self._undone(connection, span, records, upto=upto, at=at)
         return Page(records, current if at is None else at, upto)
-
-    def _undone(
-        self,
-        connection: Connection,
-        span: Span,
-        records: list[Record],
-        *,
-        upto: tuple[str, str] | None,
-        at: int,
-    ) -> list[Record]:
-        """The span up to `upto` as it was at revision `at`: what has not changed since, and the
-        state before each object's first later change."""
-        state = {record.place: record for record in records if record.rv <= at}
-        seen: set[tuple[str, str]] = set()
-        for namespace, name, prev_rv, prev in self._statements.undo.rows(
-            connection, resource=span.resource, after=at
-        ):
-            place = (namespace, name)
-            if place in seen or span.namespace not in (None, namespace):
-                continue
-            seen.add(place)
-            if place <= span.after or (upto is not None and place > upto) or prev is None:
-                continue
-            state[place] = Record(namespace, name, "", prev_rv, 0, prev)
-        return [state[place] for place in sorted(state)]
 
     def _changes_after(
         self, connection: Connection, resource: str, rv: int, upto: int, size: int

@@ -10,6 +10,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
 import orjson
@@ -104,30 +105,39 @@ class Verbs:
             raise ApiError(status.not_found(resource, name))
         return record
 
-    def answer(self, call: Call, code: int, record: Record) -> Reply:
-        """An object in the form that the client accepts."""
+    def answer(self, call: Call, code: int, record: Record, now: datetime | None = None) -> Reply:
+        """An object in the form that the client accepts; ages in a table count to `now`."""
         form = wanted(call.environ.get("HTTP_ACCEPT", ""))
-        body = shapes.one(form, call.resource, record, call.query.get("includeObject", ""))
+        body = shapes.one(form, call.resource, record, call.query.get("includeObject", ""), now=now)
         return _encoded(code, body, form)
 
     def list_all(self, call: Call) -> Reply:
+        after, at = self._start_of_list(call, _number(call, "limit"))
+        return self.listed(call, after, at)
+
+    def listed(
+        self, call: Call, after: tuple[str, str], at: int | None, now: datetime | None = None
+    ) -> Reply:
+        """A list from behind `after`, as at revision `at` (None: now)."""
         form = wanted(call.environ.get("HTTP_ACCEPT", ""))
         include = call.query.get("includeObject", "")
         filter_ = self.filter(call)
         limit = _number(call, "limit")
-        after, at = self._start_of_list(call, limit)
         try:
             if limit or form.media_type == YAML:
                 found = listing.select(
                     self.store, call.resource, filter_, limit, after=after, at=at
                 )
-                return _encoded(200, shapes.whole_list(form, call.resource, found, include), form)
+                body = shapes.whole_list(form, call.resource, found, include, now=now)
+                return _encoded(200, body, form)
             pages = listing.pages(self.store, call.resource, filter_, after, at)
             first = next(pages)
             if first.upto is None:
                 found = listing.Selection(first.records, first.rv)
-                return Reply(200, shapes.whole_list(form, call.resource, found, include))
-            return Reply(200, shapes.streamed_list(form, call.resource, first, pages, include))
+                return Reply(200, shapes.whole_list(form, call.resource, found, include, now=now))
+            return Reply(
+                200, shapes.streamed_list(form, call.resource, first, pages, include, now=now)
+            )
         except Compacted as error:
             if call.query.get("continue"):
                 raise listing.expired_token(after) from None

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from podium.cli.moment import revision_of
 from podium.cli.options import api_options
 from podium.cli.output import TABLE, OutputType, TablePrinter, items_of, printer
 from podium.cli.targets import Target, parse_targets
@@ -26,6 +27,7 @@ PAGE = 500  # objects a request; a thousand Pods must not make the server hold i
 @click.option("-w", "--watch", is_flag=True, help="Go on, and print each change.")
 @click.option("--no-headers", is_flag=True, help="Leave out the table's head.")
 @click.option("--show-labels", is_flag=True, help="Add a column with the labels.")
+@click.option("--at", metavar="MOMENT", help='As it was: a revision, a time, or "5m ago".')
 @api_options
 def command(*, api: Connection, words: tuple[str, ...], **options: Any) -> None:
     """List objects, or print them: podium get pods, podium get deploy/web -o yaml."""
@@ -51,11 +53,14 @@ class Getting:
         watch: bool,
         no_headers: bool,
         show_labels: bool,
+        at: str | None,
     ) -> None:
         if (selector or field_selector) and any(target.name for target in targets):
             raise click.UsageError("objects are named or selected, not both")
         if watch and len(targets) != 1:
             raise click.UsageError("only one kind, or one object, can be watched")
+        if watch and at is not None:
+            raise click.UsageError("the past does not change: --at cannot be watched")
         self._api = api
         self._targets = targets
         self._output = output
@@ -66,6 +71,8 @@ class Getting:
         self._labels = show_labels
         self._many = len({target.resource.key for target in targets}) > 1
         self._failed = False
+        # Said once, so that all kinds are shown as at the same revision.
+        self._at = {"atRevision": revision_of(api, at)} if at is not None else {}
 
     def run(self) -> bool:
         """Print; False if one of the named objects could not be had (told on stderr)."""
@@ -192,7 +199,7 @@ class Getting:
             raise click.UsageError("an object is named in one namespace, not in all of them")
         path = target.resource.path(self._namespace(target), target.name)
         try:
-            return self._api.request("GET", path, query=query, accept=accept)
+            return self._api.request("GET", path, query=query | self._at, accept=accept)
         except NotFound as error:
             click.echo(told(error), err=True)
             self._failed = True

@@ -238,6 +238,20 @@ def test_get_watch_prints_each_change(api: ApiServer) -> None:
         process.terminate()
 
 
+def test_get_at_an_earlier_revision_finds_what_was_deleted(api: ApiServer) -> None:
+    api.apply(a_deployment(), a_pod())
+    then = api.get("deploy/web")["metadata"]["resourceVersion"]
+    revision = str(api.client.list("pods")["metadata"]["resourceVersion"])
+    api.out("delete", "deploy/web", "pod/web", "--wait=false")
+    assert api.out("get", "deploy,pods", "--at", revision, "-o", "name") == (
+        "deployment.apps/web\npod/web\n"
+    )
+    assert json.loads(api.out("get", "deploy/web", "--at", then, "-o", "json"))["spec"]
+    assert "web    0/1" in api.out("get", "pods", "--at", revision)
+    assert "Too large resource version" in api.err("get", "pods", "--at", "999999")
+    assert "how long ago" in api.err("get", "pods", "--at", "yesterday")
+
+
 def test_delete_by_name_by_file_and_by_label(api: ApiServer) -> None:
     api.apply(a_pod("one"), a_pod("two"), a_pod("three"))
     assert api.out("delete", "pod", "one") == 'pod "one" deleted\n'
