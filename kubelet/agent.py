@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, cast
 
-from kubelet import configuration, engine, pod_status
+from kubelet import configuration, engine, pod_status, security_admission
 from kubelet.api_address import server_address, services
 from kubelet.cgroup_values import CgroupValues
 from kubelet.configuration import KubeletConfiguration
@@ -137,10 +137,13 @@ class Kubelet:
             has_recursive_read_only=self._runtime.has_recursive_read_only,
         )
         self._storage = StorageKeeper(self._client, self._informers, volumes.storage, name)
+        modules = security_admission.find_modules(node["cgroupRoot"])
+        modules.apparmor.start_loading()
         configs = ContainerConfigs(
             node_dir,
             volumes,
             CgroupValues(hardware, self._settings),
+            modules,
             api_server=server_address(config["host"], config["port"]),
         )
         self._qos = QosCgroups(Cgroups.detect(node["cgroupRoot"]), hardware, self._settings)
@@ -174,7 +177,7 @@ class Kubelet:
             recorder=self._recorder, puller=self._puller, volumes=volumes, configs=configs,
             objects=self._objects, node=self._reporter.node, pods=self._source, requeue=self._wake,
             settings=self._settings, exits=self._exits, user_ranges=user_ranges, qos=self._qos,
-            probed=self._metrics.probed,
+            probed=self._metrics.probed, modules=modules,
             gates=(self._eviction.rejection, self._shutdown.rejection),
         )  # fmt: skip
         reconcile = self._metrics.timed_sync(self._sync.reconcile)

@@ -27,6 +27,7 @@ from kubelet.resources import oom_score_adj
 from kubelet.runtime.capabilities import NAMES as CAPABILITIES
 from kubelet.runtime.protocol import ContainerConfig, PidNamespace, Resources
 from kubelet.seccomp import SeccompProfiles
+from kubelet.security_admission import Modules
 from kubelet.user_label import USER_LABEL, user_label
 from kubelet.user_lookup import User, resolve_user
 from kubelet.volumes import Volumes
@@ -47,7 +48,7 @@ class ContainerConfigs:
     the host's network."""
 
     def __init__(
-        self, node_dir: str, volumes: Volumes, values: CgroupValues, *,
+        self, node_dir: str, volumes: Volumes, values: CgroupValues, modules: Modules, *,
         api_server: tuple[str, int] = ("127.0.0.1", 6443),
     ) -> None:  # fmt: skip
         self._node_dir = node_dir
@@ -56,7 +57,7 @@ class ContainerConfigs:
         self._logs = Path(node_dir) / "logs"
         self._volumes = volumes
         self._values = values
-        self._modules = security_admission.find_modules()
+        self._modules = modules
         self._seccomp = SeccompProfiles(
             f"{node_dir}/seccomp", is_default=values.settings.seccomp_default
         )
@@ -70,11 +71,12 @@ class ContainerConfigs:
         if module := security_admission.unenforceable(pod, container, self._modules):
             raise ConfigMissing(module.problem)
         name, context = container["name"], security.context_of(container)
+        is_privileged = bool(context.get("privileged"))
         user = _user(pod, container, image)
         groups = security.groups_of(pod, user.gid, user.groups)
         capabilities = security.capabilities(container, CAPABILITIES)
         seccomp = profile_source = ""  # no filter would fit a privileged container
-        if not context.get("privileged"):
+        if not is_privileged:
             profile = security.seccomp_profile(pod, container)
             seccomp = self._seccomp.program(profile, capabilities)
             profile_source = self._seccomp.source(profile)
@@ -113,10 +115,13 @@ class ContainerConfigs:
             capabilities=capabilities,
             seccomp=seccomp,
             seccomp_profile=profile_source,
+            apparmor_profile=self._modules.apparmor.name_for(
+                security.apparmor_profile(pod, container), is_privileged=is_privileged
+            ),
             no_new_privileges=context.get("allowPrivilegeEscalation") is False,
             unmasked_proc=context.get("procMount") == "Unmasked",
             readonly_rootfs=bool(context.get("readOnlyRootFilesystem")),
-            privileged=bool(context.get("privileged")),
+            privileged=is_privileged,
             stdin=bool(container.get("stdin")),
             stdin_once=bool(container.get("stdinOnce")),
             tty=bool(container.get("tty")),

@@ -60,6 +60,7 @@ from kubelet.runtime.protocol import (
 )
 from kubelet.runtime_class import check_handler
 from kubelet.seccomp import ProfileError
+from kubelet.security_admission import Modules
 from kubelet.status_writer import StatusWriter
 from kubelet.termination import last_words
 from kubelet.user_lookup import UnknownUser
@@ -123,14 +124,14 @@ class PodSync:
         puller: ImagePuller, volumes: Volumes, configs: ContainerConfigs, objects: ObjectWatch,
         node: Callable[[], Object], pods: PodSource,
         requeue: Callable[[str], None], settings: KubeletConfiguration, exits: Exits,
-        user_ranges: UserRanges, qos: QosCgroups, probed: Answered,
+        user_ranges: UserRanges, qos: QosCgroups, probed: Answered, modules: Modules,
         gates: Sequence[Callable[[Object], Rejection | None]] = (),
     ) -> None:  # fmt: skip
         self._settings, self._user_ranges, self._qos = settings, user_ranges, qos
         self._gates, self._requeue = gates, requeue
         self._early_ends: dict[str, EarlyEnd] = {}
         self._has_told_of_dns = False
-        self._modules = security_admission.find_modules()
+        self._modules = modules
         self._runtime, self._network, self._recorder = runtime, network, recorder
         self._puller, self._volumes, self._configs = puller, volumes, configs
         self._objects = objects

@@ -1,5 +1,5 @@
 """What this node's kernel or its settings cannot give a Pod that asks for security. Pure but for
-one look at the kernel.
+looks at the kernel.
 
 Room kubelet; called by pod_sync.py before a Pod's first start, and by container_config.py. Such a
 Pod fails at once, with Kubernetes' reasons: it would run with less protection than it asks for.
@@ -14,12 +14,12 @@ from typing import Any
 
 from kubelet import security, sysctls
 from kubelet.admission import Rejection
+from kubelet.apparmor import AppArmor
 from kubelet.configuration import KubeletConfiguration
 from kubelet.unsupported import containers_of
 
 Object = dict[str, Any]
 
-_APPARMOR_ENABLED = Path("/sys/module/apparmor/parameters/enabled")
 _SELINUX = Path("/sys/fs/selinux/enforce")
 
 
@@ -27,16 +27,13 @@ _SELINUX = Path("/sys/fs/selinux/enforce")
 class Modules:
     """Which security modules the kernel runs."""
 
-    apparmor: bool
+    apparmor: AppArmor
     selinux: bool
 
 
-def find_modules() -> Modules:
-    try:
-        apparmor = _APPARMOR_ENABLED.read_text().startswith("Y")
-    except OSError:
-        apparmor = False
-    return Modules(apparmor, _SELINUX.exists())
+def find_modules(default_profile: str) -> Modules:
+    """`default_profile` is what AppArmor shall know this node's own profile by."""
+    return Modules(AppArmor(default_profile), _SELINUX.exists())
 
 
 def rejection(pod: Object, settings: KubeletConfiguration, modules: Modules) -> Rejection | None:
@@ -60,14 +57,10 @@ class Unenforceable:
 def unenforceable(pod: Object, container: Object, modules: Modules) -> Unenforceable | None:
     """What a container asks of security modules and will not get; also of an ephemeral one, which
     comes when its Pod has long been admitted."""
-    if security.apparmor_profile(pod, container) not in (None, "unconfined"):
-        why = "this kubelet loads no profiles" if modules.apparmor else _not_enabled("AppArmor")
+    if why := modules.apparmor.problem(security.apparmor_profile(pod, container)):
         return Unenforceable("AppArmor", f"Cannot enforce AppArmor: {why}")
     if security.selinux_options(pod, container):
-        why = "this kubelet sets no labels" if modules.selinux else _not_enabled("SELinux")
+        is_there = "this kubelet sets no labels"
+        why = is_there if modules.selinux else "SELinux is not enabled on the host"
         return Unenforceable("SELinux", f"Cannot enforce SELinux: {why}")
     return None
-
-
-def _not_enabled(module: str) -> str:
-    return f"{module} is not enabled on the host"

@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from kubelet import engine
+from kubelet import apparmor, engine
 from kubelet.mount_points import unmount_below
 from kubelet.network import PodNetwork
 from kubelet.runtime.errors import RuntimeFailure
@@ -32,6 +32,7 @@ def tear_down(node: Object, network: PodNetwork, node_dir: str, grace_s: float) 
         with engine.connected(node, node_dir) as runtime:
             _stop_containers(runtime, grace_s)
     engine.erase(node, node_dir)
+    apparmor.unload(node["cgroupRoot"])
     network.remove()
     pods = Path(node_dir) / "pods"
     if pods.exists():

@@ -135,6 +135,7 @@ def _security_context(config: ContainerConfig, sandbox: Fields) -> Fields:
         "readonly_rootfs": config.readonly_rootfs,
         "no_new_privs": config.no_new_privileges,
         "seccomp": _seccomp(config.seccomp_profile),
+        "apparmor": _apparmor(config.apparmor_profile),
     }
     if not config.privileged:
         context["capabilities"] = {"add_capabilities": granted, "drop_capabilities": ["ALL"]}
@@ -147,6 +148,12 @@ def _seccomp(profile: str) -> Fields:
             return {"profile_type": _UNCONFINED}
         case "RuntimeDefault":
             return {"profile_type": _RUNTIME_DEFAULT}
+    return {"profile_type": _LOCALHOST, "localhost_ref": profile}
+
+
+def _apparmor(profile: str) -> Fields:
+    if not profile:
+        return {"profile_type": _UNCONFINED}
     return {"profile_type": _LOCALHOST, "localhost_ref": profile}
 
 

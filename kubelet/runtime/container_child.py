@@ -53,6 +53,7 @@ class ProcessPlan:
     capability_mask: int
     no_new_privileges: bool
     seccomp: str  # a program in base64; empty = none
+    apparmor_profile: str  # empty = none
     oom_score_adj: int
     tty: bool
 
@@ -307,6 +308,8 @@ def _run(plan: ProcessPlan, mask: int) -> NoReturn:
         raise RuntimeFailure(f'chdir "{plan.cwd}": {_reason(error)}') from None
     _check_cwd(plan.cwd)
     path = find_executable(plan.argv[0], plan.env)
+    if plan.apparmor_profile:
+        _set_profile(plan.apparmor_profile)
     if mask != _FILTERED:
         _set_filter(plan, mask)
     try:
@@ -363,6 +366,18 @@ def _set_filter(plan: ProcessPlan, mask: int) -> None:
     syscalls.capset(with_admin, permitted=with_admin)
     syscalls.set_seccomp_filter(program)
     syscalls.capset(mask, permitted=mask)
+
+
+def _set_profile(name: str) -> None:
+    """Confine what the exec makes of this process (kernel: security/apparmor)."""
+    try:
+        fd = os.open("/proc/self/attr/apparmor/exec", os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        try:
+            os.write(fd, f"exec {name}".encode())
+        finally:
+            os.close(fd)
+    except OSError as error:
+        raise RuntimeFailure(f'apparmor profile "{name}": {_reason(error)}') from None
 
 
 def find_executable(name: str, env: dict[str, str]) -> str:

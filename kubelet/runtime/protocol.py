@@ -155,6 +155,7 @@ class ContainerConfig:
     unmasked_proc: bool = False  # nothing hidden or read-only; only for a user namespace
     seccomp: str = ""  # a classic BPF program (`man 2 seccomp`) in base64; "" = none
     seccomp_profile: str = ""  # what that was made from: "RuntimeDefault" or a file of the node
+    apparmor_profile: str = ""  # the kernel's name of it; "" = none
     readonly_rootfs: bool = False
     privileged: bool = False
     stdin: bool = False  # else it reads /dev/null

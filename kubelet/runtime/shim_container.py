@@ -135,6 +135,7 @@ class Container:
             capability_mask=mask & host.permitted_mask,
             no_new_privileges=config.no_new_privileges,
             seccomp="" if config.privileged else config.seccomp,
+            apparmor_profile=config.apparmor_profile,
             oom_score_adj=config.oom_score_adj, tty=config.tty,
         )  # fmt: skip
 

@@ -11,6 +11,9 @@ import pytest
 
 from tests.support.namespaced import Namespaced, a_sleeper
 
+APPARMOR = Path("/sys/module/apparmor/parameters/enabled")
+HAS_APPARMOR = APPARMOR.exists() and APPARMOR.read_text().startswith("Y")
+
 
 def a_secured(name: str = "web", pod: dict[str, Any] | None = None, **context: Any) -> Any:
     """A sleeper with a securityContext of its container, and one of the Pod."""
@@ -89,15 +92,36 @@ def test_sysctls_reach_the_pod_or_fail_it(ns: Namespaced) -> None:
     )
 
 
+@pytest.mark.skipif(HAS_APPARMOR, reason="this kernel has AppArmor")
 def test_apparmor_is_refused_in_the_kubelets_words(ns: Namespaced) -> None:
-    if Path("/sys/module/apparmor/parameters/enabled").exists():
-        pytest.skip("this kernel has AppArmor")
     ns.apply(a_secured("plain", appArmorProfile={"type": "Unconfined"}))
     ns.apply(a_secured("armed", appArmorProfile={"type": "RuntimeDefault"}))
     ns.wait("pod/armed", "jsonpath={.status.reason}=AppArmor")
     message = ns.get("pod", "armed")["status"]["message"]
     assert message.endswith("Cannot enforce AppArmor: AppArmor is not enabled on the host")
     ns.wait("pod/plain", "condition=Ready")
+
+
+@pytest.mark.skipif(not HAS_APPARMOR, reason="this kernel has no AppArmor")
+def test_apparmor_confines_what_does_not_ask_to_be_left_alone(ns: Namespaced) -> None:
+    """What seccomp and capabilities would let pass, a mount, tells who is confined."""
+    may_mount = {
+        "capabilities": {"add": ["SYS_ADMIN"]}, "seccompProfile": {"type": "Unconfined"},
+    }  # fmt: skip
+    ns.apply(
+        a_secured("plain", **may_mount),
+        a_secured("default", appArmorProfile={"type": "RuntimeDefault"}, **may_mount),
+        a_secured("free", appArmorProfile={"type": "Unconfined"}, **may_mount),
+        a_secured("lost", appArmorProfile={"type": "Localhost", "localhostProfile": "no-such"}),
+    )
+    for name, confined in (("plain", True), ("default", True), ("free", False)):
+        ns.wait(f"pod/{name}", "condition=Ready")
+        label = ns.sh(name, "cat /proc/1/attr/current").strip()
+        assert (label.startswith("podium-") and label.endswith("(enforce)")) is confined, label
+        mounted = ns.sh(name, "mount -t tmpfs none /tmp 2>&1 && echo done || true")
+        assert ("done" not in mounted.splitlines()) is confined, mounted
+    ns.wait("pod/lost", "jsonpath={.status.reason}=AppArmor")
+    assert 'profile "no-such" is not loaded' in ns.get("pod", "lost")["status"]["message"]
 
 
 def test_capabilities_are_added_and_dropped(ns: Namespaced) -> None:

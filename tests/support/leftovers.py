@@ -35,9 +35,9 @@ def cgroups() -> set[str]:
 
 
 def mounts() -> set[str]:
-    """Mount points of this mount namespace that lie in a data directory of a cluster's node."""
+    """Mount points of this mount namespace that lie in a data directory or hold a Pod's volume."""
     points = {line.split()[4] for line in Path("/proc/self/mountinfo").read_text().splitlines()}
-    return {p for p in points if "/nodes/" in p or "podium" in p}
+    return {p for p in points if any(part in p for part in ("/nodes/", "podium", "/volumes/"))}
 
 
 def links() -> set[str]:

@@ -1,4 +1,4 @@
-"""One kubelet's server for each test."""
+"""One kubelet's server for each test, and no volume that stays mounted after one."""
 
 from __future__ import annotations
 
@@ -7,8 +7,16 @@ from pathlib import Path
 
 import pytest
 
+from kubelet.mount_points import unmount_below
 from podium.cli import pki
 from tests.integration.kubelet.served import Served
+
+
+@pytest.fixture(autouse=True)
+def _no_mount_stays(tmp_path: Path) -> Iterator[None]:
+    """A kubelet that ends leaves its Pods' volumes to the next one."""
+    yield
+    unmount_below(str(tmp_path))
 
 
 @pytest.fixture(scope="module")

@@ -31,6 +31,7 @@ from kubelet.pod_sync import PodSync
 from kubelet.pull_secrets import PullSecrets
 from kubelet.qos_cgroups import QosCgroups
 from kubelet.runtime.protocol import ContainerStatus
+from kubelet.security_admission import find_modules
 from kubelet.service_account_tokens import PodTokens
 from kubelet.static_pods import StaticPods
 from kubelet.user_ranges import UserRanges
@@ -102,7 +103,8 @@ class Node:
         volumes = Volumes(str(node_dir), self.objects.get, PodTokens(self.client))
         hardware = Hardware(memory_bytes=8 << 30, cpus=frozenset(range(4)))
         values = CgroupValues(hardware, settings)
-        self.configs = ContainerConfigs(str(node_dir), volumes, values)
+        modules = find_modules("podium-test")
+        self.configs = ContainerConfigs(str(node_dir), volumes, values, modules)
         self.cgroups = FakeCgroups()
         self.images = ImageStore(f"{node_dir}/images")
         self.exits = Exits()
@@ -117,7 +119,7 @@ class Node:
             node=self.reporter.node, pods=self.source, requeue=self.wake, settings=settings,
             exits=self.exits, user_ranges=UserRanges(node_dir / "pods", "test", 0),
             qos=QosCgroups(self.cgroups, hardware, settings),  # type: ignore[arg-type]
-            probed=lambda *_: None,
+            probed=lambda *_: None, modules=modules,
         )  # fmt: skip
         self.loop = ReconcileLoop("pod-sync", self.sync.reconcile, workers=4)
 

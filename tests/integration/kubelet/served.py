@@ -36,6 +36,7 @@ from kubelet.log_follower import Exits
 from kubelet.metrics import KubeletMetrics
 from kubelet.pull_secrets import PullSecrets
 from kubelet.runtime.protocol import ContainerConfig, SandboxConfig
+from kubelet.security_admission import find_modules
 from kubelet.server import KubeletServer, Rooms
 from kubelet.stats.pages import Statistics
 from kubelet.stats.sampler import Sampler
@@ -56,7 +57,9 @@ class Served:
         self.pod = a_kubelet_pod()
         uid = self.pod["metadata"]["uid"]
         values = CgroupValues(Hardware(), KubeletConfiguration())
-        configs = ContainerConfigs(str(path), Volumes(str(path), lambda *_: None), values)
+        configs = ContainerConfigs(
+            str(path), Volumes(str(path), lambda *_: None), values, find_modules("podium-test")
+        )
         self.log = configs.log_file(self.pod, "main", 0)
         self.log.parent.mkdir(parents=True)
         self.runtime.run_pod_sandbox(SandboxConfig(uid, "web", "kubepods"))

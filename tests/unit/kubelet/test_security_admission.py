@@ -8,12 +8,21 @@ import pytest
 
 from kubelet import sysctls
 from kubelet.admission import Rejection
+from kubelet.apparmor import AppArmor
 from kubelet.configuration import KubeletConfiguration
 from kubelet.security_admission import Modules, rejection, unenforceable
 from tests.unit.kubelet.containers import a_container, a_kubelet_pod
 
 Object = dict[str, Any]
-NONE = Modules(apparmor=False, selinux=False)
+
+
+def modules(*, has_apparmor: bool) -> Modules:
+    apparmor = AppArmor("podium-test")
+    apparmor.is_enabled = has_apparmor
+    return Modules(apparmor, selinux=False)
+
+
+NONE = modules(has_apparmor=False)
 NO_APPARMOR = "Cannot enforce AppArmor: AppArmor is not enabled on the host"
 
 
@@ -85,6 +94,37 @@ def test_apparmor_is_refused_where_the_kernel_has_none(profile: Object, is_refus
         found = reject(pod)
         assert (found is not None) is is_refused
         assert found is None or (found.reason, found.message) == ("AppArmor", NO_APPARMOR)
+
+
+def test_an_apparmor_profile_must_be_loaded_where_there_is_apparmor() -> None:
+    there = modules(has_apparmor=True)
+    container = a_container(
+        securityContext={"appArmorProfile": {"type": "Localhost", "localhostProfile": "no-such"}}
+    )
+    found = unenforceable(a_kubelet_pod(), container, there)
+    assert found is not None
+    assert found.problem == 'Cannot enforce AppArmor: profile "no-such" is not loaded'
+    default = a_container(securityContext={"appArmorProfile": {"type": "RuntimeDefault"}})
+    found = unenforceable(a_kubelet_pod(), default, there)
+    assert found is not None
+    assert found.problem.endswith("the node could not load its default profile")
+
+
+@pytest.mark.parametrize(
+    ("profile", "is_privileged", "name"),
+    [
+        ("localhost/tight", False, "tight"),
+        ("localhost/tight", True, "tight"),
+        ("unconfined", False, ""),
+        (None, False, ""),
+        (None, True, ""),
+    ],
+)
+def test_the_name_that_the_kernel_is_given(
+    profile: str | None, is_privileged: bool, name: str
+) -> None:
+    """Without a loaded default; with one: tests/e2e/test_security.py, where there is AppArmor."""
+    assert NONE.apparmor.name_for(profile, is_privileged=is_privileged) == name
 
 
 def test_the_annotation_from_before_the_field_counts_as_well() -> None:
