@@ -20,6 +20,7 @@ from kubelet.runtime import capabilities, host_image, shim, syscalls
 from kubelet.runtime.cgroups import Cgroups
 from kubelet.runtime.cgroups.v1 import HierarchyV1
 from kubelet.runtime.layout import Layout, short_path
+from kubelet.runtime.rehearsal import rehearse
 from kubelet.runtime.rootfs import CgroupView
 from kubelet.runtime.shim_container import Host
 
@@ -34,6 +35,7 @@ def main(arguments: list[str] | None = None) -> None:
     host = prepare(root, cgroup_root)
     listener = _listen(host.layout)
     _say_ready()
+    rehearse()
     gc.collect()
     syscalls.trim_memory()
     gc.disable()  # a collection in a shim would touch, and so copy, the memory that they share
