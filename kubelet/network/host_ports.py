@@ -95,10 +95,14 @@ class HostPorts:
             self.drop(uid)
 
     def all(self) -> list[Published]:
-        found = []
-        for uid, text in self._texts.items():
-            ip, *lines = text.splitlines()
-            for line in lines:
-                protocol, host_ip, host_port, port = line.split()
-                found.append(Published(uid, ip, protocol, host_ip, int(host_port), int(port)))
-        return found
+        return [one for uid in self._texts for one in self._of(uid)]
+
+    def udp_ports(self, uid: str) -> set[int]:
+        """The node's ports that lead to it by UDP."""
+        return {one.host_port for one in self._of(uid) if one.protocol == "UDP"}
+
+    def _of(self, uid: str) -> Iterator[Published]:
+        ip, *lines = self._texts.get(uid, "").splitlines() or [""]
+        for line in lines:
+            protocol, host_ip, host_port, port = line.split()
+            yield Published(uid, ip, protocol, host_ip, int(host_port), int(port))

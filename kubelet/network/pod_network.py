@@ -19,6 +19,7 @@ from pathlib import Path
 from kubelet.network import links
 from kubelet.network.addresses import AddressPool, PodAddress, mac_of
 from kubelet.network.bandwidth import Bandwidth, ifb_name, put_bandwidth
+from kubelet.network.conntrack import forget_udp
 from kubelet.network.errors import NetworkError, SubnetClash
 from kubelet.network.firewall import Services, put_firewall, put_host_ports, remove_firewall
 from kubelet.network.host_ports import HostPort, HostPorts
@@ -193,6 +194,7 @@ class PodNetwork:
         ip = self._pool.get(pod_uid)
         assert ip is not None, f"{pod_uid} is not attached"
         with self._ports.changing() as kept:
+            before = kept.udp_ports(pod_uid)
             if not kept.put(pod_uid, ip, ports):
                 return
             if not self._has_firewall:
@@ -201,11 +203,16 @@ class PodNetwork:
                 put_host_ports(self._table, kept.all())
             except OSError as failure:
                 raise NetworkError(f"cannot publish ports of {pod_uid}: {failure}") from failure
+            if changed := before ^ kept.udp_ports(pod_uid):
+                forget_udp(changed)
 
     def _withdraw(self, uid: str) -> None:
         with self._ports.changing() as kept:
+            udp = kept.udp_ports(uid)
             if kept.drop(uid) and self._has_firewall:
                 put_host_ports(self._table, kept.all())
+                if udp:
+                    forget_udp(udp)
 
     def detach(self, pod_uid: str) -> None:
         """Remove the pair and free the address. Safe to repeat."""

@@ -123,6 +123,24 @@ def test_udp_and_tcp_have_ports_of_their_own(
     assert answer(node, "127.0.0.1", 8080) == ""
 
 
+def test_whoever_goes_on_sending_udp_reaches_the_pod_that_has_the_port_now(
+    network: PodNetwork, pods: list[Netns], node: Netns
+) -> None:
+    """Connection tracking would send all of one conversation to the Pod that it began with."""
+    port = (leads_to(8080, target=53, protocol="UDP"),)
+    first, _ = a_pod(network, pods[0])
+    second, _ = a_pod(network, pods[1])
+    with pods[0].udp(port=53) as old, pods[1].udp(port=53) as new, node.udp() as client:
+        client.sendto(b"to nobody", ("127.0.0.1", 8080))
+        network.publish(first, port)
+        client.sendto(b"to the first", ("127.0.0.1", 8080))
+        assert old.recv(100) == b"to the first"
+        network.detach(first)
+        network.publish(second, port)
+        client.sendto(b"to the second", ("127.0.0.1", 8080))
+        assert new.recv(100) == b"to the second"
+
+
 def test_ports_of_a_pod_that_has_gone_lead_nowhere(
     network: PodNetwork, pods: list[Netns], node: Netns
 ) -> None:
