@@ -92,7 +92,8 @@ def test_after_a_restart_of_the_kubelet_what_was_ready_stays_ready(node: Node) -
     old = {"containerID": "podium://u-0", "ready": True, "started": True}
     assert node.verdict(container, old) == Verdict()
     other = {"containerID": "podium://other", "ready": True, "started": True}
-    assert node.verdict(container, other, uid="v") == Verdict(is_started=False, is_ready=False)
+    found = node.verdict(container, other, uid="v")  # the first probe may have failed already
+    assert (found.is_started, found.is_ready) == (False, False)
 
 
 def test_hundreds_of_probes_share_one_thread_and_none_waits_for_one_that_hangs(
