@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import select
 import subprocess
 import sys
 import tempfile
@@ -134,8 +135,18 @@ class Engine:
         self.runtime = PodiumRuntime(self.root, cgroup_root)
 
     def start_launcher(self) -> subprocess.Popen[bytes]:
+        """Returns when it is ready: a client waits ten seconds for one, which an emulated machine
+        may need longer."""
         command = [sys.executable, "-m", "kubelet.runtime", "--root", self.root]
-        self.launcher = subprocess.Popen([*command, "--cgroup-root", self.cgroup_root])
+        reader, writer = os.pipe()
+        with open(reader, "rb") as ready:
+            self.launcher = subprocess.Popen(
+                [*command, "--cgroup-root", self.cgroup_root],
+                pass_fds=(writer,), env=os.environ | {"PODIUM_READY_FD": str(writer)},
+            )  # fmt: skip
+            os.close(writer)
+            assert select.select([ready], [], [], WAIT_S)[0], "the launcher is not ready in time"
+            assert ready.read() == b"ready\n"
         return self.launcher
 
     def kill_launcher(self) -> None:
