@@ -13,6 +13,8 @@ from collections.abc import Callable
 
 import gevent
 
+from apiserver import cause_log, span_log
+from apiserver.cause_log import FORGET_STEP
 from apiserver.errors import ApiError, Conflicted
 from apiserver.storage import Store
 
@@ -58,6 +60,7 @@ class ClockJobs:
         scheduler.add_job(in_main_thread(self.note_moment), "interval", seconds=NOTE_EVERY_S)
         scheduler.add_job(in_main_thread(self.expire_events), "interval", seconds=NOTE_EVERY_S)
         scheduler.add_job(in_main_thread(self.compact), "interval", seconds=COMPACT_EVERY_S)
+        scheduler.add_job(in_main_thread(self.forget_traces), "interval", seconds=COMPACT_EVERY_S)
         scheduler.add_job(in_main_thread(give_back_memory), "interval", seconds=NOTE_EVERY_S)
         give_back_memory()
         scheduler.start()
@@ -79,6 +82,14 @@ class ClockJobs:
             oldest = min(oldest + COMPACT_STEP, wanted)
             self._store.compact(oldest)
         self._store.forget_moments(now - EVENT_LIFETIME_S - KEEP_LOG_S)
+
+    def forget_traces(self) -> None:
+        """Of causes and spans only the newest are kept."""
+        now, (revision, _) = time.time(), self._store.revisions()
+        for forget in (lambda c: cause_log.forget(c, revision, now),
+                       lambda c: span_log.forget(c, now)):  # fmt: skip
+            while self._store.run_task(forget) == FORGET_STEP:
+                pass
 
     def expire_events(self) -> None:
         """Remove events that nobody has written for an hour."""

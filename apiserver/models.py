@@ -6,6 +6,8 @@
             older revision R is what has not changed since R, and `prev` of each first change
             after R
     moment  which revision was the last one at a time: how "an hour ago" becomes a revision
+    cause   who made each change, and what it reacted to (cause_log.py)
+    span    what the components did between one change and the next (span_log.py)
 
 Columns that are searched come before the bodies, so that SQLite skips rows without reading blobs.
 """
@@ -14,7 +16,7 @@ from __future__ import annotations
 
 from sqlalchemy import BigInteger, Column, Index, Integer, LargeBinary, MetaData, String, Table
 
-SCHEMA_HEAD = "0001"  # the newest migration
+SCHEMA_HEAD = "0002"  # the newest migration
 
 metadata = MetaData()
 
@@ -65,4 +67,39 @@ moments = Table(
     metadata,
     Column("at", Revision, primary_key=True, autoincrement=False),  # seconds since 1970
     Column("rv", BigInteger, nullable=False),
+)
+
+causes = Table(
+    "cause",
+    metadata,
+    Column("rv", Revision, primary_key=True, autoincrement=False),  # the change's
+    Column("at", BigInteger, nullable=False),  # microseconds since 1970, as all times here
+    Column("arrived", BigInteger, nullable=False),  # when the request came; 0: there was none
+    Column("trace", String(32), nullable=False),  # of W3C Trace Context, in hex
+    Column("span", String(16), nullable=False),  # the write's own
+    Column("parent", String(16), nullable=False),  # the span that wrote; "": the trace begins here
+    Column("loop", String(64), nullable=False),  # that span's name, and when it began
+    Column("began", BigInteger, nullable=False),
+    Column("reacted_to", String(320), nullable=False),  # revisions: "812.809"
+    Column("actor", String(255), nullable=False),
+    Column("manager", String(128), nullable=False),
+    Column("resource", _text(128), nullable=False),
+    Column("namespace", _text(63), nullable=False),
+    Column("name", _text(253), nullable=False),
+    Column("uid", String(36), nullable=False),
+    Column("type", String(8), nullable=False),
+    Column("subresource", String(32), nullable=False),
+    Column("prev_rv", BigInteger),
+    Column("spec_rv", BigInteger, nullable=False),  # the last change that was not of the status
+    Index("cause_by_trace", "trace"),
+)
+
+spans = Table(
+    "span",
+    metadata,
+    Column("id", Revision, primary_key=True),
+    Column("trace", String(32), nullable=False),
+    Column("at", BigInteger, nullable=False),  # when it was told, in microseconds since 1970
+    Column("body", LargeBinary, nullable=False),  # its JSON
+    Index("span_by_trace", "trace"),
 )

@@ -15,7 +15,7 @@ import orjson
 from flask import Flask, Response, request
 from sqlalchemy.exc import SQLAlchemyError
 
-from apiserver import discovery, openapi, openid, why
+from apiserver import discovery, openapi, openid, origins, why
 from apiserver.authentication import Authenticator
 from apiserver.authorization import MASTERS, authorize
 from apiserver.errors import ApiError
@@ -27,10 +27,12 @@ from apiserver.metrics import Metrics
 from apiserver.request_info import Call, parse
 from apiserver.resource_metrics import ResourceMetrics
 from apiserver.reviews import review
+from apiserver.span_log import SpanLog
 from apiserver.sql import what_is_wrong
 from apiserver.subresources import Subresources
 from apiserver.time_travel.past_reads import PARAMETER, PastReads
 from apiserver.time_travel.routes import add_time_travel
+from apiserver.trace_routes import add_traces
 from apiserver.ui import add_page
 from apiserver.verbs import Reply, Verbs
 from podium.api import status
@@ -64,6 +66,7 @@ class Rooms:
     resource_metrics: ResourceMetrics
     authenticator: Authenticator
     metrics: Metrics
+    spans: SpanLog
 
     def handle(self, environ: dict[str, Any]) -> Reply:
         """Answer a request for a resource."""
@@ -76,6 +79,11 @@ class Rooms:
         call = parse(environ["REQUEST_METHOD"], path, environ["QUERY_STRING"], user, environ)
         environ["podium.call"] = call
         authorize(self.verbs.store, call)
+        if call.method not in ("GET", "HEAD"):
+            manager = call.query.get("fieldManager", "")
+            origins.current.set(
+                origins.origin_of(environ, user.name, manager, call.subresource or "")
+            )
         reply = self._dispatch(call)
         for warning in call.warnings:
             text = warning.replace("\\", "\\\\").replace('"', '\\"')
@@ -121,6 +129,7 @@ def create_app(rooms: Rooms) -> Flask:
     _add_discovery(app, rooms.authenticator)
     _add_health(app, rooms)
     add_login(app, rooms.authenticator)
+    add_traces(app, rooms.spans, rooms.authenticator)
     add_page(app, rooms, VERSION["gitVersion"])
     insight = Insight(rooms.verbs, rooms.authenticator)
     insight.add(app, "why", why.answer)

@@ -17,6 +17,7 @@ from apiserver.resource_metrics import ResourceMetrics
 from apiserver.routes import Rooms, create_app
 from apiserver.service_account_tokens import ServiceAccountTokens
 from apiserver.sessions import Sessions
+from apiserver.span_log import SpanLog
 from apiserver.storage import Store
 from apiserver.subresources import Subresources
 from apiserver.token_signer import TokenSigner
@@ -43,6 +44,7 @@ class ApiServer:
             resource_metrics=ResourceMetrics(self.verbs, kubelets),
             authenticator=Authenticator(Sessions((pki / "apiserver.key").read_bytes()), tokens),
             metrics=Metrics(),
+            spans=SpanLog(self.store),
         )
         context = server_context(
             str(pki / "apiserver.crt"), str(pki / "apiserver.key"), str(pki / "ca.crt")

@@ -30,9 +30,10 @@ from sqlalchemy import (
 )
 from sqlalchemy.exc import SQLAlchemyError
 
-from apiserver import wire
+from apiserver import cause_log, origins, wire
+from apiserver.cause_log import Cause
 from apiserver.errors import Conflicted, StoreFailed
-from apiserver.models import changes, meta, moments, objects
+from apiserver.models import causes, changes, meta, moments, objects
 from apiserver.sql import Prepared, what_is_wrong
 from apiserver.undo import Page, Record, Span, Undo
 from apiserver.writer import Job, Transaction, Writer
@@ -63,6 +64,7 @@ class Change:
     body: bytes
     prev: bytes | None
     prev_rv: int | None
+    cause: Cause | None = None  # None: older than what is kept of causes
     _object: wire.Object | None = None
     _prev_object: wire.Object | None = None
     frames: dict[str, bytes] = field(default_factory=dict)
@@ -83,8 +85,8 @@ class Change:
 class ObjectWrite:
     """One object's change, a job for the writer. `before` None: it must not exist yet."""
 
-    __slots__ = ("after", "before", "change", "error", "name", "namespace", "resource", "result",
-                 "statements", "template", "type", "uid")  # fmt: skip
+    __slots__ = ("after", "before", "change", "error", "name", "namespace", "origin", "resource",
+                 "result", "statements", "template", "type", "uid")  # fmt: skip
 
     def __init__(
         self,
@@ -101,6 +103,7 @@ class ObjectWrite:
         self.name, self.uid = metadata["name"], metadata["uid"]
         self.template, self.before = wire.template(obj), before
         self.type = "ADDED" if before is None else "DELETED" if is_delete else "MODIFIED"
+        self.origin = origins.current.get()
         self.error: BaseException | None = None
         self.after: Record | None = None
         self.change: Change | None = None
@@ -118,9 +121,11 @@ class ObjectWrite:
         created_rv = rv if before is None else before.created_rv
         self.after = Record(self.namespace, self.name, self.uid, rv, created_rv, body)
         prev, prev_rv = (None, None) if before is None else (before.body, before.rv)
+        cause, row = cause_log.noted(self, rv, prev_rv)
         self.change = Change(
-            rv, self.type, self.resource, self.namespace, self.name, body, prev, prev_rv
+            rv, self.type, self.resource, self.namespace, self.name, body, prev, prev_rv, cause
         )
+        transaction.causes.append(row)
         transaction.log.append({"rv": rv, "resource": self.resource, "namespace": self.namespace,
                                 "name": self.name, "type": self.type, "prev_rv": prev_rv,
                                 "body": body, "prev": prev})  # fmt: skip
@@ -150,11 +155,19 @@ class Task:
 
     def __init__(self, run: Callable[[Connection], Any]) -> None:
         self._run = run
+        self.answer: Any = None
         self.error: BaseException | None = None
         self.result: AsyncResult = AsyncResult()
 
     def apply(self, transaction: Transaction) -> None:
-        self._run(transaction.connection)
+        self.answer = self._run(transaction.connection)
+
+
+def _logged(row: Sequence[Any]) -> Change:
+    """A line of `Statements.log`; a change may be older than what is kept of causes."""
+    rv, type_, resource, namespace, name, body, prev, prev_rv, *cause = row
+    known = Cause(*cause) if cause[0] else None
+    return Change(rv, type_, resource, namespace, name, body, prev, prev_rv, known)
 
 
 class Statements:
@@ -209,7 +222,20 @@ class Statements:
         self.revisions = prepared(select(meta.c.k, meta.c.v))
         since = and_(c.rv > bindparam("after"), c.resource == bindparam("resource"))
         self.log = prepared(
-            select(c.rv, c.type, c.resource, c.namespace, c.name, c.body, c.prev, c.prev_rv)
+            select(
+                c.rv,
+                c.type,
+                c.resource,
+                c.namespace,
+                c.name,
+                c.body,
+                c.prev,
+                c.prev_rv,
+                causes.c.trace,
+                causes.c.span,
+                causes.c.subresource,
+            )
+            .outerjoin(causes, causes.c.rv == c.rv)
             .where(since, c.rv <= bindparam("upto"))
             .order_by(c.rv)
             .limit(bindparam("size"))
@@ -352,7 +378,7 @@ class Store:
         rows = self._statements.log.rows(
             connection, resource=resource, after=rv, upto=upto, size=size
         )
-        return [Change(*row) for row in rows]
+        return [_logged(row) for row in rows]
 
     # ---- writing ----------------------------------------------------------------------------
 
@@ -366,11 +392,12 @@ class Store:
         record: Record = job.result.get()
         return record
 
-    def run_task(self, task: Callable[[Connection], Any]) -> None:
+    def run_task(self, task: Callable[[Connection], T]) -> T:
         """Run upkeep in the writer's transaction and wait for its commit (from a greenlet)."""
         job = Task(task)
         self._writer.submit(job)
-        job.result.get()
+        result: T = job.result.get()
+        return result
 
     def compact(self, upto: int) -> None:
         """Forget the log up to and including revision `upto`."""
@@ -428,7 +455,7 @@ class Store:
     def _answer(self, job: Job) -> None:
         assert isinstance(job, ObjectWrite | Task)
         if job.error is None:
-            job.result.set(job.after if isinstance(job, ObjectWrite) else None)
+            job.result.set(job.after if isinstance(job, ObjectWrite) else job.answer)
         elif isinstance(job.error, SQLAlchemyError):
             self.failed_writes += 1
             job.result.set_exception(StoreFailed(_not_written(job.error)))

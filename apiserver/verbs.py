@@ -15,12 +15,22 @@ from typing import Any
 
 import orjson
 
-from apiserver import admission, bodies, deletion, listing, merge, shapes, strategies, wire
+from apiserver import (
+    admission,
+    bodies,
+    causes_in_lists,
+    deletion,
+    listing,
+    merge,
+    shapes,
+    strategies,
+    wire,
+)
 from apiserver.errors import ApiError, Conflicted
 from apiserver.http_server import Connection
 from apiserver.negotiation import JSON, YAML, Wanted, wanted
 from apiserver.request_info import Call
-from apiserver.storage import Compacted, Record, Store
+from apiserver.storage import Compacted, Page, Record, Store
 from apiserver.validation import (
     validate_create,
     validate_ephemeral_update,
@@ -131,13 +141,10 @@ class Verbs:
                 body = shapes.whole_list(form, call.resource, found, include, now=now)
                 return _encoded(200, body, form)
             pages = listing.pages(self.store, call.resource, filter_, after, at)
-            first = next(pages)
-            if first.upto is None:
-                found = listing.Selection(first.records, first.rv)
-                return Reply(200, shapes.whole_list(form, call.resource, found, include, now=now))
-            return Reply(
-                200, shapes.streamed_list(form, call.resource, first, pages, include, now=now)
-            )
+            if form.form == "object" and causes_in_lists.are_wanted(call.environ):
+                listed = causes_in_lists.ListedCauses(self.store, pages)
+                return Reply(200, listed.behind(_whole(call, form, listed, now)))
+            return Reply(200, _whole(call, form, pages, now))
         except Compacted as error:
             if call.query.get("continue"):
                 raise listing.expired_token(after) from None
@@ -210,6 +217,7 @@ class Verbs:
             shape=shapes.for_watch(form, call.resource, call.query.get("includeObject", "")),
             initial=initial,
             wants_initial_end=bool(sends_initial),
+            wants_causes=causes_in_lists.are_wanted(call.environ),
         )
 
     def _sends_initial(self, call: Call, rv: int | None, wants_bookmarks: bool) -> bool | None:
@@ -528,6 +536,18 @@ class Verbs:
         found.records = removed
         form = wanted(call.environ.get("HTTP_ACCEPT", ""))
         return _encoded(200, shapes.whole_list(form, call.resource, found, ""), form)
+
+
+def _whole(
+    call: Call, form: Wanted, pages: Iterator[Page], now: datetime | None
+) -> bytes | Iterator[bytes]:
+    """A list without a limit: in one piece if it is short."""
+    include = call.query.get("includeObject", "")
+    first = next(pages)
+    if first.upto is None:
+        found = listing.Selection(first.records, first.rv)
+        return shapes.whole_list(form, call.resource, found, include, now=now)
+    return shapes.streamed_list(form, call.resource, first, pages, include, now=now)
 
 
 def _encoded(code: int, body: bytes, form: Wanted) -> Reply:

@@ -146,6 +146,7 @@ class WatchOptions:
     shape: Callable[[Record | Change, bytes], bytes] | None  # None: the stored bytes
     initial: list[Record] | None = None  # first sent as ADDED
     wants_initial_end: bool = False  # a bookmark that says where the initial ones end
+    wants_causes: bool = False  # beside each object what made it so
 
 
 def frame(type_: str, body: bytes) -> bytes:
@@ -245,9 +246,14 @@ def _frame_of(change: Change, options: WatchOptions) -> bytes | None:
     type_, body = seen
     if options.shape is not None:
         return frame(type_, options.shape(change, body))
-    cached = change.frames.get(type_)
+    cause = change.cause if options.wants_causes else None
+    kept_as = type_ if cause is None else f"{type_} with its cause"
+    cached = change.frames.get(kept_as)
     if cached is None:
-        cached = change.frames[type_] = frame(type_, body)
+        made = frame(type_, body)
+        if cause is not None:
+            made = made[:-2] + b',"cause":' + cause.to_json() + b"}\n"
+        cached = change.frames[kept_as] = made
     return cached
 
 

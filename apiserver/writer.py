@@ -15,6 +15,7 @@ from typing import Any, Protocol
 from sqlalchemy import Connection, Engine, bindparam, insert, select, update
 from sqlalchemy.exc import SQLAlchemyError
 
+from apiserver import cause_log
 from apiserver.models import changes, meta
 from apiserver.sql import Prepared
 
@@ -28,6 +29,7 @@ class Transaction:
         self.connection = connection
         self.revision = revision
         self.log: list[dict[str, Any]] = []
+        self.causes: list[dict[str, Any]] = []  # of the same changes
 
     def next_revision(self) -> int:
         """Take the next revision. Only after the job's own compare-and-swap has won."""
@@ -64,6 +66,7 @@ class Writer:
         )
         self._read_revision = Prepared(select(meta.c.v).where(meta.c.k == "rv"), engine)
         self._log_change = Prepared(insert(changes), engine)
+        self._log_cause = Prepared(cause_log.insertion(), engine)
         self._needs_lock = engine.dialect.name != "sqlite"  # there BEGIN IMMEDIATE has locked all
         self._thread = threading.Thread(target=self._run, name="writer", daemon=True)
 
@@ -130,5 +133,6 @@ class Writer:
                 job.apply(transaction)
             if transaction.log:
                 self._log_change.change_many(connection, transaction.log)
+                self._log_cause.change_many(connection, transaction.causes)
             if transaction.revision != before:
                 self._set_revision.change(connection, revision=transaction.revision)

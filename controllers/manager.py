@@ -36,6 +36,7 @@ from podium.client.event_recorder import EventRecorder, Recorder
 from podium.client.http import Client
 from podium.client.informer import InformerFactory
 from podium.client.lease import Lease
+from podium.client.span_sender import SpanSender
 
 
 class Controller(Protocol):
@@ -93,6 +94,7 @@ class Manager:
             identity: EventRecorder(client, identity, clock=self._clock)
             for identity, client in self._clients.items()
         }
+        self._spans = SpanSender(self._clients["controllers"], "controllers")
         self._controllers = [
             self._build(kind, identity) for identity, kinds in REGISTRY.items() for kind in kinds
         ]
@@ -107,6 +109,7 @@ class Manager:
     def run(self) -> int:
         """The exit code: 0 after `stop()`, 1 when the lease was lost."""
         self._informers.start()
+        self._spans.start()
         try:
             if not self._become_leader() or not self._wait_synced():
                 return 0
@@ -170,6 +173,7 @@ class Manager:
         for controller in self._controllers:
             controller.stop()
         self._lease.release()
+        self._spans.stop()
         for recorder in self._recorders.values():
             recorder.stop()
         self._informers.stop()

@@ -17,6 +17,7 @@ from controllers.expectations import FORGET_AFTER_S, Expectations
 from controllers.ownership import Claims, controlled_by, index_by_controller, owned_or_orphaned
 from controllers.status_writer import StatusWriter
 from podium.api import meta, selectors
+from podium.client import tracing
 from podium.client.clock import Clock
 from podium.client.errors import ApiError, ClientError, NotFound
 from podium.client.event_recorder import Recorder
@@ -189,7 +190,7 @@ class ReplicaSetController:
     def _in_parallel(self, actions: list[Callable[[], None]]) -> list[ClientError]:
         if len(actions) == 1:
             return list(_errors_of(actions[0]))
-        results = self._pool.map(_errors_of, actions)
+        results = self._pool.map(tracing.carried(_errors_of), actions)
         return [error for errors in results for error in errors]
 
     # --- what wakes it --------------------------------------------------------------------------

@@ -60,6 +60,7 @@ from podium.client.event_recorder import EventRecorder
 from podium.client.http import Client
 from podium.client.informer import InformerFactory
 from podium.client.reconcile_loop import ReconcileLoop
+from podium.client.span_sender import SpanSender
 
 Object = dict[str, Any]
 log = logging.getLogger("kubelet")
@@ -87,6 +88,7 @@ class Kubelet:
         self._pods = self._informers.informer("pods", field_selector=f"spec.nodeName={name}")
         self._nodes = self._informers.informer("nodes", field_selector=f"metadata.name={name}")
         self._recorder = EventRecorder(self._client, "kubelet", host=name)
+        self._spans = SpanSender(self._client, f"kubelet {name}")
         self._network = network_of(data_dir, config, node)
         self._metrics = KubeletMetrics(name)
         self._runtime = cast(
@@ -239,6 +241,7 @@ class Kubelet:
 
     def run(self) -> None:
         """Until `stop`."""
+        self._spans.start()
         self._server.start()
         self._network.ensure_bridge()
         threading.Thread(target=self._begin, name="begin", daemon=True).start()
@@ -260,6 +263,7 @@ class Kubelet:
             self._informers,
             self._server,
             self._recorder,
+            self._spans,
         ):
             part.stop()
         self._statics.close()

@@ -33,6 +33,8 @@ from controllers.scheduler.queue import SchedulingQueue
 from controllers.scheduler.reasons import Record
 from controllers.scheduler.volumes import PodVolumes, VolumeView
 from podium.api.meta import key_of, now_micro
+from podium.client import tracing
+from podium.client.causes import Reasons
 from podium.client.clock import Clock
 from podium.client.event_recorder import EventRecorder
 from podium.client.http import Client
@@ -65,9 +67,10 @@ class Scheduler:
     ) -> None:
         self.scheduler_name = scheduler_name
         self._clock = clock
-        self._lock = threading.RLock()  # guards the four below
+        self._lock = threading.RLock()  # guards the five below
         self._cluster = Cluster()
         self._queue = SchedulingQueue()
+        self._causes: dict[str, Reasons] = {}  # why those that wait do, by key
         self._freed: set[str] = set()  # nodes that Pods have left since the last look
         self._has_changed = False  # nodes have come, gone or changed since the last look
         self._writer = DecisionWriter(
@@ -111,7 +114,8 @@ class Scheduler:
                     due = self._queue.next_due()
                     return None if due is None else max(due - now, 0.001)
             try:
-                self.reconcile(pod.key)
+                with tracing.reconciling(self.name, pod.key, self._causes_of(pod), always=True):
+                    self.reconcile(pod.key)
             except Exception:
                 with self._lock:
                     self._queue.back_off(pod.key, self._clock.monotonic())
@@ -131,6 +135,13 @@ class Scheduler:
             if isinstance(decision, Refuse) and decision.nominated_node:
                 self._cluster.nominate(pod, decision.nominated_node)
             self._writer.put(decision)
+
+    def _causes_of(self, pod: PodInfo) -> Reasons:
+        """The change that made it wait; what has woken it since, if something has, is a link."""
+        with self._lock:
+            own = self._causes.get(pod.key, Reasons())
+        woken_by = tuple(cause for cause in tracing.causes() if cause not in own.causes)
+        return Reasons((*own.causes, *woken_by[: tracing.LINKS_MAX]), own.since_us)
 
     def _decide(self, pod: PodInfo) -> Decision:
         """Where a Pod goes, from what is known now; writes nothing and changes nothing."""
@@ -291,6 +302,7 @@ class Scheduler:
             return
         with self._lock:
             self._queue.remove(key)
+            self._causes.pop(key, None)
             self._cluster.place(PodInfo.of(pod), pod["spec"]["nodeName"])
         self._writer.drop(key)
 
@@ -308,6 +320,7 @@ class Scheduler:
             waiting = self._queue.get(key)
             if waiting is not None and waiting.uid == uid:
                 self._queue.remove(key)
+                self._causes.pop(key, None)
                 self._writer.drop(key)
             freed = self._cluster.remove(uid)
             if freed is None:
@@ -326,6 +339,7 @@ class Scheduler:
             if nominated:
                 self._cluster.nominate(info, nominated)
             self._queue.add(info)
+            self._causes[info.key] = Reasons(tracing.causes(), tracing.now_us())
         self._loop.add(_EVERYTHING)
 
     def _is_ours(self, pod: Object) -> bool:

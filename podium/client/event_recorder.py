@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from podium.api import meta
+from podium.client import tracing
 from podium.client.clock import Clock, SystemClock
 from podium.client.errors import ApiError, ClientError, NotFound
 from podium.client.http import Client
@@ -67,6 +68,7 @@ class Note:
     name: str = ""  # "": not written yet
     is_waiting: bool = False
     tries: int = 0
+    told_by: str = ""  # the trace headers of whoever told it last
 
 
 class Recorder(Protocol):
@@ -175,6 +177,7 @@ class EventRecorder:
     def _put(self, key: tuple[str, ...], obj: Object, message: str) -> None:
         now = self._clock.now()
         note = self._remembered(self._notes, key, lambda: Note(self._new_event(obj, key)))
+        note.told_by = tracing.handed_on()
         event = note.event
         event["message"] = message
         event["count"] += 1
@@ -236,7 +239,8 @@ class EventRecorder:
         while (taken := self._next()) is not None:
             key, note, event = taken
             try:
-                self._write(note, event)
+                with tracing.on_behalf(note.told_by):
+                    self._write(note, event)
                 note.tries = 0
             except ApiError as error:
                 # Refused: forbidden, or its namespace is being deleted. Asking again will not help.

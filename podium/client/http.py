@@ -23,6 +23,7 @@ import orjson
 from podium.api import scheme
 from podium.api.scheme import Resource
 from podium.client import config as configuration
+from podium.client import tracing
 from podium.client.backoff import Backoff
 from podium.client.config import ClientConfig
 from podium.client.connection import Body, Connection, Response, StaleConnection, dial
@@ -96,8 +97,10 @@ class Client:
         limit: int | None = None,
         continue_: str | None = None,
         resource_version: str | None = None,
+        causes: bool = False,
     ) -> Object:
-        """The List object; without a namespace, of all of them. Raises Gone for an old token."""
+        """The List object; without a namespace, of all of them. Raises Gone for an old token.
+        With `causes` it tells what its objects were last changed by, if the server knows."""
         query = {
             "labelSelector": label_selector,
             "fieldSelector": field_selector,
@@ -105,7 +108,10 @@ class Client:
             "continue": continue_,
             "resourceVersion": resource_version,
         }
-        return self._json("GET", _resource(res).path(namespace), query)
+        answer = self.raw(
+            "GET", _resource(res).path(namespace), query=query, headers=_asking(causes)
+        )
+        return _object_of(answer)
 
     def create(
         self, res: str | Resource, obj: Object, namespace: str | None = None, **query: Any
@@ -184,6 +190,7 @@ class Client:
         field_selector: str | None = None,
         timeout_s: float | None = None,
         bookmarks: bool = True,
+        causes: bool = False,
     ) -> Watch:
         """Every change after `resource_version` (None: what there is, then every change).
 
@@ -198,7 +205,8 @@ class Client:
             "timeoutSeconds": int(timeout_s) if timeout_s is not None else None,
             "allowWatchBookmarks": "true" if bookmarks else None,
         }
-        return Watch(self.raw("GET", _resource(res).path(namespace), query=query, stream=True))
+        path = _resource(res).path(namespace)
+        return Watch(self.raw("GET", path, query=query, headers=_asking(causes), stream=True))
 
     def raw(
         self,
@@ -214,7 +222,16 @@ class Client:
 
         An iterable body is sent in chunks, and never twice. A streamed answer has no time limit.
         """
-        response = self._request(method, self._target(path, query), body, headers or {}, stream)
+        span = tracing.active()
+        if span is None or stream:
+            return self._raw(method, self._target(path, query), body, headers or {}, stream)
+        with tracing.requesting(span, method):
+            return self._raw(method, self._target(path, query), body, headers or {}, stream)
+
+    def _raw(
+        self, method: str, target: str, body: Body, headers: Mapping[str, str], stream: bool
+    ) -> Response:
+        response = self._request(method, target, body, headers, stream)
         if response.status >= 400:
             raise from_response(response.status, response.headers, response.read())
         if not stream:
@@ -232,10 +249,7 @@ class Client:
         content_type: str = "application/json",
     ) -> Object:
         headers = {"Content-Type": content_type} if body is not None else {}
-        answer = self.raw(method, path, query=query, body=body, headers=headers).json()
-        if not isinstance(answer, dict):
-            raise Unreachable("the server answered with JSON that is no object")
-        return answer
+        return _object_of(self.raw(method, path, query=query, body=body, headers=headers))
 
     def _target(self, path: str, query: Query | None) -> str:
         path = self.config.path_prefix + quote(path, safe="/:=@!$&'()*+,;~%")
@@ -278,7 +292,7 @@ class Client:
                 return status, headers
 
     def _head(self, method: str, target: str, body: Body, headers: Mapping[str, str]) -> bytes:
-        lines = [f"{method} {target} HTTP/1.1\r\n", self._headers]
+        lines = [f"{method} {target} HTTP/1.1\r\n", self._headers, tracing.headers()]
         if not any(name.lower() == "accept" for name in headers):
             lines.append("Accept: application/json\r\n")
         lines.extend(f"{name}: {value}\r\n" for name, value in headers.items())
@@ -324,6 +338,17 @@ class Client:
                     raise Unreachable(f"{config.server}: {_explain(error)}") from error
                 if self._closing.wait(delay_s):
                     raise Unreachable("the client is closed") from error
+
+
+def _asking(causes: bool) -> dict[str, str]:
+    return {"Podium-Causes": "true"} if causes else {}
+
+
+def _object_of(response: Response) -> Object:
+    answer = response.json()
+    if not isinstance(answer, dict):
+        raise Unreachable("the server answered with JSON that is no object")
+    return answer
 
 
 def _fixed_headers(config: ClientConfig, user_agent: str) -> str:

@@ -23,9 +23,12 @@ from typing import Any
 from podium.api import scheme
 from podium.api.meta import key_of
 from podium.api.scheme import Resource
+from podium.client import tracing
 from podium.client.backoff import Backoff
+from podium.client.causes import Cause
 from podium.client.errors import ApiError, ClientError, Gone
 from podium.client.http import Client
+from podium.client.known_causes import KnownCauses
 from podium.client.watch import Event, Watch
 
 Object = dict[str, Any]
@@ -92,6 +95,7 @@ class Informer:
         self._index_functions: dict[str, IndexFunction] = {}
         self._indexes: dict[str, dict[Hashable, dict[str, Object]]] = {}
         self._handlers: list[Handler] = []
+        self._causes = KnownCauses()
         self._rv: str | None = None  # None: list first
         self._watch: Watch | None = None
         self._lost_at: float | None = None  # monotonic; None: all is well
@@ -138,7 +142,8 @@ class Informer:
         with self._telling:
             self._handlers.append(handler)
             for obj in self.list():
-                handler.tell(None, obj)
+                with tracing.reacting_to(self._causes.of(key_of(obj))):
+                    handler.tell(None, obj)
 
     def add_index(self, name: str, function: IndexFunction) -> None:
         """Make `by_index(name, value)` work; `function` gives an object's values."""
@@ -201,7 +206,7 @@ class Informer:
             self._lost_at = None
 
     def _relist(self) -> None:
-        listed = self._client.list(self.resource, **self._where)
+        listed = self._client.list(self.resource, causes=True, **self._where)
         self._replace(listed)
         self._rv = listed["metadata"]["resourceVersion"]
         self._synced.set()
@@ -210,7 +215,11 @@ class Informer:
         """Tell what a watch says until it ends; raises when it breaks."""
         timeout_s = random.uniform(*WATCH_TIMEOUT_S)
         with self._client.watch(
-            self.resource, resource_version=self._rv, timeout_s=timeout_s, **self._where
+            self.resource,
+            resource_version=self._rv,
+            timeout_s=timeout_s,
+            causes=True,
+            **self._where,
         ) as watch:
             self._watch = watch
             if self._stopping.is_set():
@@ -224,9 +233,11 @@ class Informer:
         obj = event.object
         rv = obj["metadata"]["resourceVersion"]
         if event.type in ("ADDED", "MODIFIED"):
-            self._tell(key_of(obj), obj)
+            key = key_of(obj)
+            self._tell(key, obj, self._causes.of_event(key, event))
         elif event.type == "DELETED":
-            self._tell(key_of(obj), None, last_known=obj)
+            key = key_of(obj)
+            self._tell(key, None, self._causes.of_event(key, event), last_known=obj)
         self._rv = rv
 
     def _replace(self, listed: Object) -> None:
@@ -241,12 +252,19 @@ class Informer:
             gone = [key for key in self._objects if key not in found]
         for key in gone:
             self._tell(key, None)
+            self._causes.forget(key)
         for key, obj in found.items():
-            self._tell(key, obj)
+            self._tell(key, obj, self._causes.of_listed(key, obj, listed.get("causes") or {}))
 
-    def _tell(self, key: str, new: Object | None, last_known: Object | None = None) -> None:
-        """Put one change into the cache, then tell it."""
-        with self._telling:
+    def _tell(
+        self,
+        key: str,
+        new: Object | None,
+        causes: tuple[Cause, ...] = (),
+        last_known: Object | None = None,
+    ) -> None:
+        """Put one change into the cache, then tell it, with what made it."""
+        with self._telling, tracing.reacting_to(causes):
             with self._lock:
                 old = self._objects.get(key)
                 self._store(key, old, new)

@@ -11,6 +11,7 @@ import logging
 import threading
 from collections.abc import Callable
 
+from podium.client import tracing
 from podium.client.clock import Clock
 from podium.client.errors import AlreadyExists, Conflict, NotFound, Unreachable
 from podium.client.workqueue import WorkQueue
@@ -61,7 +62,8 @@ class ReconcileLoop:
     def _work(self) -> None:
         while (key := self.queue.get()) is not None:
             try:
-                self._reconcile_one(key)
+                with tracing.reconciling(self.name, key, self.queue.why(key)):
+                    self._reconcile_one(key)
             finally:
                 self.queue.done(key)
 
@@ -69,17 +71,17 @@ class ReconcileLoop:
         try:
             again_s = self._reconcile(key)
         except Unreachable as error:
-            self.failed += 1
+            self._note(error)
             if self.queue.failures(key) == 0:
                 self._log.warning("%s: %s", key, error)
             self.queue.add_rate_limited(key, UNREACHABLE_RETRY_S)
         except (Conflict, AlreadyExists, NotFound) as error:
             # The cache was behind; it will have caught up in a moment.
-            self.failed += 1
+            self._note(error)
             self._log.debug("%s: %s", key, error)
             self.queue.add_rate_limited(key)
-        except Exception:  # noqa: BLE001
-            self.failed += 1
+        except Exception as error:  # noqa: BLE001
+            self._note(error)
             self._log.exception("%s: reconcile failed", key)
             self.queue.add_rate_limited(key)
         else:
@@ -87,3 +89,7 @@ class ReconcileLoop:
             self.queue.forget(key)
             if again_s is not None:
                 self.queue.add_after(key, again_s)
+
+    def _note(self, error: Exception) -> None:
+        self.failed += 1
+        tracing.note_failure(error)

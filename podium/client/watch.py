@@ -17,6 +17,7 @@ class Event:
 
     type: str
     object: dict[str, Any]
+    cause: dict[str, Any] | None = None  # {"traceparent", "of"}, if it was asked for and is known
 
 
 class Watch:
@@ -53,7 +54,7 @@ class Watch:
     def _event(self, line: bytes) -> Event:
         try:
             raw = orjson.loads(line)
-            event = Event(raw["type"], raw["object"])
+            event = Event(raw["type"], raw["object"], raw.get("cause"))
         except (orjson.JSONDecodeError, KeyError, TypeError) as error:
             raise Unreachable(f"not a watch event: {line[:80]!r}") from error
         if event.type == "ERROR":

@@ -14,6 +14,8 @@ import itertools
 import threading
 from collections import deque
 
+from podium.client import tracing
+from podium.client.causes import CauseBook, Reasons
 from podium.client.clock import Clock, SystemClock
 
 FIRST_RETRY_S, LAST_RETRY_S = 0.005, 60.0
@@ -39,6 +41,7 @@ class WorkQueue:
         self._heap: list[tuple[float, int, str]] = []  # an entry counts if _due agrees with it
         self._numbers = itertools.count()
         self._failures: dict[str, int] = {}
+        self._causes = CauseBook()
         self._is_shut = False
 
     def __len__(self) -> int:
@@ -48,8 +51,9 @@ class WorkQueue:
             return len(self._ready)
 
     def add(self, key: str) -> None:
-        """Want a key now."""
+        """Want a key now, because of what this thread reacts to."""
         with self._changed:
+            self._causes.note(key, tracing.causes(), tracing.now_us())
             self._want(key)
 
     def add_after(self, key: str, delay_s: float) -> None:
@@ -58,6 +62,7 @@ class WorkQueue:
             self.add(key)
             return
         with self._changed:
+            self._causes.put_back(key, has_failed=False)
             due = self._clock.monotonic() + delay_s
             if self._is_shut or self._due.get(key, due + 1) <= due:
                 return
@@ -72,6 +77,7 @@ class WorkQueue:
         with self._changed:
             failures = self._failures.get(key, 0)
             self._failures[key] = failures + 1
+            self._causes.put_back(key, has_failed=True)
         delay_s = self._first_retry_s * 2 ** min(failures, 30)
         self.add_after(key, min(delay_s, last_retry_s or self._last_retry_s))
 
@@ -94,16 +100,23 @@ class WorkQueue:
                     key = self._ready.popleft()
                     self._dirty.discard(key)
                     self._busy.add(key)
+                    self._causes.take(key)
                     if self._ready:
                         self._changed.notify()  # several may have become due at once
                     return key
                 self._clock.wait(self._changed, wait_s)
             return None
 
+    def why(self, key: str) -> Reasons:
+        """What made the key that `get` gave wanted."""
+        with self._changed:
+            return self._causes.taken(key)
+
     def done(self, key: str) -> None:
         """The key that `get` gave has been worked on."""
         with self._changed:
             self._busy.discard(key)
+            self._causes.done(key)
             if key in self._dirty:
                 self._ready.append(key)
                 self._changed.notify()

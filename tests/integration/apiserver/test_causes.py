@@ -1,0 +1,109 @@
+"""What the store keeps of each change's cause, and who is told of it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.integration.apiserver.plain_http import Answer, Api, a_new_pod
+from tests.support.api_server import ApiServerProcess
+
+TRACE, SPAN = "ab" * 16, "cd" * 8
+PARENT = {"traceparent": f"00-{TRACE}-{SPAN}-01", "tracestate": "podium=replicaset/1700/812.809"}
+
+
+def post(api: Api, path: str, body: Any, headers: dict[str, str]) -> Answer:
+    return api.call("POST", path, body, **headers)
+
+
+def listed_causes(api: Api, path: str) -> dict[str, Any]:
+    answer = api.get(path, podium_causes="true").json
+    causes: dict[str, Any] = answer["causes"]
+    return causes
+
+
+def test_a_write_joins_the_trace_that_its_request_names(api: Api, ns: str) -> None:
+    made = post(api, f"{ns}/pods", a_new_pod(name="web"), PARENT).json
+    causes = listed_causes(api, f"{ns}/pods")
+    assert causes[made["metadata"]["resourceVersion"]]["traceparent"].startswith(f"00-{TRACE}-")
+
+
+def test_a_write_that_names_none_begins_a_trace(api: Api, ns: str) -> None:
+    for name in ("one", "two"):
+        assert api.post(f"{ns}/pods", a_new_pod(name=name)).code == 201
+    causes = listed_causes(api, f"{ns}/pods")
+    assert len({cause["traceparent"].split("-")[1] for cause in causes.values()}) == 2
+
+
+def test_a_traceparent_that_cannot_be_read_begins_a_trace(api: Api, ns: str) -> None:
+    for number, parent in enumerate(("00-xyz", f"00-{'0' * 32}-{SPAN}-01", "'; drop table cause")):
+        pod = a_new_pod(name=f"web-{number}")
+        assert post(api, f"{ns}/pods", pod, {"traceparent": parent}).code == 201
+    assert len(listed_causes(api, f"{ns}/pods")) == 3
+
+
+def test_a_list_tells_the_last_change_of_the_spec_beside_that_of_the_status(
+    api: Api, ns: str
+) -> None:
+    made = post(api, f"{ns}/pods", a_new_pod(name="web"), PARENT).json
+    for phase in ("Running", "Succeeded"):
+        patched = api.patch(f"{ns}/pods/web/status", {"status": {"phase": phase}}).json
+    cause = listed_causes(api, f"{ns}/pods")[patched["metadata"]["resourceVersion"]]
+    assert cause["of"] == "status"
+    assert cause["spec"]["rv"] == int(made["metadata"]["resourceVersion"])
+    assert cause["spec"]["traceparent"].startswith(f"00-{TRACE}-")
+
+
+def test_who_does_not_ask_is_told_of_no_causes(api: Api, ns: str) -> None:
+    api.post(f"{ns}/pods", a_new_pod(name="web"))
+    assert "causes" not in api.get(f"{ns}/pods").json
+
+
+def test_a_watch_hands_the_cause_on_beside_the_object(api: Api, ns: str) -> None:
+    with api.watch(f"{ns}/pods", f"resourceVersion={api.revision()}", podium_causes="true") as told:
+        post(api, f"{ns}/pods", a_new_pod(name="web"), PARENT)
+        event = told.next_event()
+    assert event["cause"]["traceparent"].startswith(f"00-{TRACE}-")
+    assert event["cause"]["of"] == ""
+
+
+def test_a_watch_that_starts_in_the_past_is_told_causes_from_the_log(api: Api, ns: str) -> None:
+    before = api.revision()
+    post(api, f"{ns}/pods", a_new_pod(name="web"), PARENT)
+    with api.watch(f"{ns}/pods", f"resourceVersion={before}", podium_causes="true") as told:
+        assert TRACE in told.next_event()["cause"]["traceparent"]
+
+
+def test_an_ordinary_watch_gets_its_frames_as_ever(api: Api, ns: str) -> None:
+    with api.watch(f"{ns}/pods", f"resourceVersion={api.revision()}") as told:
+        post(api, f"{ns}/pods", a_new_pod(name="web"), PARENT)
+        assert sorted(told.next_event()) == ["object", "type"]
+
+
+def a_span(**other: Any) -> dict[str, Any]:
+    return {"traceId": TRACE, "spanId": SPAN, "parentId": "", "kind": "reconcile", "name": "x",
+            "key": "default/web", "beganUs": 1, "endedUs": 2, **other}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("body", "why"),
+    [
+        ({}, 'the batch has no "spans"'),
+        ({"spans": [{}]}, "a span's kind is one of"),
+        ({"spans": [a_span(traceId="nonsense")]}, "no traceId of W3C Trace Context"),
+        ({"spans": [a_span(endedUs="now")]}, "are microseconds"),
+        ({"spans": [a_span(attributes={"x": "y" * 5000})]}, "at most 4096 bytes"),
+        ({"spans": [a_span()] * 1001}, "at most 1000 spans"),
+    ],
+)
+def test_spans_that_cannot_be_read_are_refused(api: Api, body: Any, why: str) -> None:
+    answer = api.post("/podium/v1/spans", body)
+    assert (answer.code, answer.reason) == (400, "BadRequest")
+    assert why in answer.message
+
+
+def test_spans_are_taken_from_components_only(server: ApiServerProcess, api: Api) -> None:
+    assert api.post("/podium/v1/spans", {"spans": [a_span()]}).json == {"taken": 1}
+    with Api(server, None) as nobody:
+        assert nobody.post("/podium/v1/spans", {"spans": []}).code == 401
