@@ -28,6 +28,7 @@ from typing import Any, TypeVar
 import yaml
 
 from podium.cli import cluster_config, processes
+from tests.support.waiting import PATIENCE
 
 HOUSE = Path(__file__).resolve().parents[2]
 T = TypeVar("T")
@@ -92,7 +93,7 @@ class Cluster:
 
     def until(self, condition: Callable[[], T], timeout_s: float = 30) -> T:
         """Ask again until the answer is true, and give it; fails after `timeout_s`."""
-        deadline = time.monotonic() + timeout_s
+        deadline = time.monotonic() + timeout_s * PATIENCE
         while not (answer := condition()):
             assert time.monotonic() < deadline, f"still {answer!r} after {timeout_s:g} s"
             time.sleep(0.05)
@@ -234,7 +235,13 @@ def _run(
 ) -> subprocess.CompletedProcess[str]:
     given = {"stdin": subprocess.DEVNULL} if stdin is None else {"input": stdin}
     done = subprocess.run(
-        argv, env=env, capture_output=True, text=True, timeout=timeout_s, check=False, **given
+        argv,
+        env=env,
+        capture_output=True,
+        text=True,
+        timeout=timeout_s * PATIENCE,
+        check=False,
+        **given,
     )
     if check and done.returncode != 0:
         shown = " ".join(argv)
@@ -244,7 +251,7 @@ def _run(
 
 def _lines_until(process: subprocess.Popen[bytes], until: str, timeout_s: float) -> list[str]:
     assert process.stdout is not None
-    deadline, text = time.monotonic() + timeout_s, ""
+    deadline, text = time.monotonic() + timeout_s * PATIENCE, ""
     while not any(until in line for line in text.split("\n")[:-1]):
         left = deadline - time.monotonic()
         is_told = bool(select.select([process.stdout], [], [], max(0, left))[0])

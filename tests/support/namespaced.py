@@ -9,6 +9,7 @@ from typing import Any
 import yaml
 
 from tests.support.cluster import Cluster
+from tests.support.waiting import PATIENCE
 
 
 class Namespaced:
@@ -41,11 +42,16 @@ class Namespaced:
     def wait(self, what: str, condition: str, timeout_s: int = 60) -> None:
         """`wait("pod/web", "condition=Ready")`, or `"jsonpath={.status.phase}=Failed"`."""
         self.kubectl(
-            "wait", what, f"--for={condition}", f"--timeout={timeout_s}s", timeout_s=timeout_s + 15
+            "wait",
+            what,
+            f"--for={condition}",
+            f"--timeout={timeout_s * PATIENCE:.0f}s",
+            timeout_s=timeout_s + 15,
         )
 
     def rollout_done(self, what: str, timeout_s: int = 90) -> None:
-        self.kubectl("rollout", "status", what, f"--timeout={timeout_s}s", timeout_s=timeout_s + 15)
+        limit = f"--timeout={timeout_s * PATIENCE:.0f}s"
+        self.kubectl("rollout", "status", what, limit, timeout_s=timeout_s + 15)
 
     def sh(self, pod: str, script: str, *args: str) -> str:
         """What a shell script prints inside the pod."""

@@ -22,6 +22,7 @@ from kubelet.runtime.protocol import (
     RuntimeEvent,
     SandboxConfig,
 )
+from tests.support.waiting import PATIENCE
 
 # What Kubernetes gives a container that asks for nothing special.
 DEFAULT_CAPABILITIES = [
@@ -30,7 +31,7 @@ DEFAULT_CAPABILITIES = [
     "CAP_SYS_CHROOT", "CAP_AUDIT_WRITE",
 ]  # fmt: skip
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-WAIT_S = float(os.environ.get("PODIUM_TEST_WAIT_S", "20"))  # more on an emulated machine
+WAIT_S = 20 * PATIENCE
 
 
 def until(condition: Callable[[], Any], timeout_s: float = WAIT_S) -> Any:
