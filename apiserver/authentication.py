@@ -13,7 +13,7 @@ from apiserver.errors import ApiError
 from apiserver.http_server import Connection
 from apiserver.request_info import User
 from apiserver.service_account_tokens import AUTHENTICATED, ServiceAccountTokens
-from apiserver.sessions import Sessions, cookie_of
+from apiserver.sessions import Sessions, cookie_of, take_write_key
 from apiserver.token_signer import BadToken
 from podium.api import status
 
@@ -32,7 +32,8 @@ class Authenticator:
         if user is None and "HTTP_AUTHORIZATION" in environ:
             user = self._user_of_token(environ["HTTP_AUTHORIZATION"])
         if user is None and "HTTP_COOKIE" in environ:
-            user = self.sessions.user(cookie_of(environ["HTTP_COOKIE"]))
+            cookie = cookie_of(environ["HTTP_COOKIE"])
+            user = self.sessions.user(cookie, take_write_key(environ))
         if user is None:
             raise ApiError(status.unauthorized())
         return user

@@ -6,13 +6,16 @@ Registered by routes.py. Only who may do everything can ask for a link; a link w
 from __future__ import annotations
 
 import orjson
-from flask import Flask, Response, render_template, request
+from flask import Flask, Response, request
 
 from apiserver.authentication import Authenticator
 from apiserver.authorization import MASTERS
 from apiserver.errors import ApiError
 from apiserver.sessions import COOKIE, SESSION_LIFETIME_S
+from apiserver.ui.stranger import stranger_page
 from podium.api import status
+
+USED = "It has been used already, or it is too old."
 
 
 def add_login(app: Flask, authenticator: Authenticator) -> None:
@@ -28,13 +31,14 @@ def add_login(app: Flask, authenticator: Authenticator) -> None:
         return Response(orjson.dumps({"url": url}), 201, mimetype="application/json")
 
     def login() -> Response:
-        cookie = authenticator.sessions.redeem(request.args.get("token", ""))
-        if cookie is None:
-            return Response(_stranger_page(), 403, mimetype="text/html")
-        answer = Response(status=303, headers={"Location": "/ui/"})
+        session = authenticator.sessions.redeem(request.args.get("token", ""))
+        if session is None:
+            return stranger_page(403, "This link does not work", USED)
+        # What stands behind # is seen by the page alone; it takes the key out of the address.
+        answer = Response(status=303, headers={"Location": f"/ui/#key={session.write_key}"})
         answer.set_cookie(
             COOKIE,
-            cookie,
+            session.cookie,
             max_age=SESSION_LIFETIME_S,
             path="/",
             secure=True,
@@ -46,11 +50,3 @@ def add_login(app: Flask, authenticator: Authenticator) -> None:
 
     app.add_url_rule("/ui/login-links", "new_login_link", new_link, methods=["POST"])
     app.add_url_rule("/ui/login", "login", login, methods=["GET"])
-
-
-def _stranger_page() -> str:
-    return render_template(
-        "login.html",
-        title="This link does not work",
-        reason="It has been used already, or it is too old.",
-    )

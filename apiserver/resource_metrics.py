@@ -8,18 +8,15 @@ left out, as a Pod is that has only begun. Source: kubernetes/metrics `pkg/apis/
 
 from __future__ import annotations
 
-import logging
-import time
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import Any
 
-import gevent
 import orjson
 
 from apiserver import listing, shapes
 from apiserver.errors import ApiError
 from apiserver.kubelet_proxy import KubeletProxy
+from apiserver.kubelet_summaries import CPU_AND_MEMORY, Answer, KubeletSummaries
 from apiserver.negotiation import wanted
 from apiserver.request_info import Call
 from apiserver.storage import Record
@@ -28,29 +25,16 @@ from podium.api import status
 from podium.api.scheme import Resource, resource
 
 Object = dict[str, Any]
-log = logging.getLogger("apiserver.metrics")
 
-FRESH_S = 2.0
-SUMMARY = "/stats/summary?only_cpu_and_memory=true"
 _NODES, _PODS = resource("nodes"), resource("pods")
-
-
-@dataclass(slots=True)
-class _Answer:
-    """What a node said, and when; `summary` is empty if it did not."""
-
-    at: float
-    summary: Object
-    window: str
 
 
 class ResourceMetrics:
     """One per server."""
 
     def __init__(self, verbs: Verbs, kubelets: KubeletProxy) -> None:
-        self._verbs, self._kubelets = verbs, kubelets
-        self._asking: dict[str, gevent.Greenlet] = {}  # by node; shared by all who wait
-        self._known: dict[str, _Answer] = {}
+        self._verbs = verbs
+        self._summaries = KubeletSummaries(kubelets, CPU_AND_MEMORY)
 
     def handle(self, call: Call) -> Reply:
         """GET or LIST; ApiError 404 for what has no figures."""
@@ -77,13 +61,13 @@ class ResourceMetrics:
 
     def _nodes(self, found: Iterable[Record]) -> Iterable[Object]:
         nodes = {record.name: record.object for record in found}
-        for name, answer in self._ask(nodes).items():
+        for name, answer in self._summaries.ask(nodes).items():
             node = answer.summary["node"]
             yield _head("NodeMetrics", nodes[name], answer, node) | {"usage": _usage(node)}
 
     def _pods(self, found: Iterable[Record]) -> Iterable[Object]:
         pods = {r.uid: r.object for r in found if r.object["spec"].get("nodeName")}
-        answers = self._ask({pod["spec"]["nodeName"] for pod in pods.values()})
+        answers = self._summaries.ask({pod["spec"]["nodeName"] for pod in pods.values()})
         for answer in answers.values():
             for entry in answer.summary["pods"]:
                 pod = pods.get(entry["podRef"]["uid"])
@@ -92,31 +76,6 @@ class ResourceMetrics:
                         {"name": c["name"], "usage": _usage(c)} for c in entry["containers"]
                     ]
                     yield _head("PodMetrics", pod, answer, entry) | {"containers": containers}
-
-    # ---- asking the kubelets ------------------------------------------------------------------
-
-    def _ask(self, names: Iterable[str]) -> dict[str, _Answer]:
-        """What the nodes say, each asked at most every FRESH_S, in the order of their names."""
-        wanted_nodes = sorted(names)
-        old = time.monotonic() - FRESH_S
-        for name in wanted_nodes:
-            known = self._known.get(name)
-            if name not in self._asking and (known is None or known.at < old):
-                self._asking[name] = gevent.spawn(self._ask_one, name)
-        gevent.joinall([g for name, g in self._asking.items() if name in wanted_nodes])
-        answers = {name: self._known[name] for name in wanted_nodes if name in self._known}
-        return {name: answer for name, answer in answers.items() if answer.summary}
-
-    def _ask_one(self, name: str) -> None:
-        summary, window = {}, ""
-        try:
-            body, headers = self._kubelets.ask(name, SUMMARY)
-            summary, window = orjson.loads(body), headers.get("Podium-Window-Seconds", "0")
-        except (ApiError, ValueError) as failure:
-            log.info("no figures of node %s: %s", name, failure)
-        finally:
-            self._known[name] = _Answer(time.monotonic(), summary, f"{float(window or 0):.3f}s")
-            del self._asking[name]
 
 
 def _fields(call: Call) -> str:
@@ -128,7 +87,7 @@ def _named(kind: Resource) -> Resource:
     return Resource(kind.group, kind.version, kind.kind, kind.kind.lower(), "")
 
 
-def _head(kind: str, about: Object, answer: _Answer, entry: Object) -> Object:
+def _head(kind: str, about: Object, answer: Answer, entry: Object) -> Object:
     source = about["metadata"]
     metadata = {name: source[name] for name in ("name", "namespace", "labels") if source.get(name)}
     return {

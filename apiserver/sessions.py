@@ -2,7 +2,13 @@
 
 Room apiserver; used by authentication.py and login.py. The cookie carries its own end and is signed
 with a key derived from the server's private one, so it outlives a restart of the server and dies
-with the cluster. It lets one read, never write.
+with the cluster. The cookie alone lets one read, never write.
+
+To write, a request also shows the session's write key. A browser sends a cookie to every port of a
+host and with every request that any page makes; the write key it sends to nobody: the login link's
+answer gives it in the address's fragment, the page keeps it in its own origin's storage and shows
+it in a header, which no page of another origin can. So neither such a page (CSRF) nor another
+server on this host can write with this session.
 """
 
 from __future__ import annotations
@@ -11,6 +17,8 @@ import hashlib
 import hmac
 import secrets
 import time
+from dataclasses import dataclass
+from typing import Any
 
 from apiserver.request_info import User
 
@@ -18,8 +26,21 @@ COOKIE = "podium_session"
 LINK_LIFETIME_S = 600
 SESSION_LIFETIME_S = 12 * 3600
 MAX_LINKS = 1000  # unused ones; the oldest go first
+KEY_HEADER = "HTTP_X_PODIUM_KEY"
+KEY_PROTOCOL = "podium.key."  # before the key, among a WebSocket's protocols: it has no headers
+_PROTOCOLS = "HTTP_SEC_WEBSOCKET_PROTOCOL"
 
-VIEWER = User("kubernetes-admin", ("system:masters", "system:authenticated"), is_read_only=True)
+_ADMIN = ("kubernetes-admin", ("system:masters", "system:authenticated"))
+VIEWER = User(*_ADMIN, is_read_only=True)
+WRITER = User(*_ADMIN)
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """What a browser gets when it logs in."""
+
+    cookie: str
+    write_key: str
 
 
 class Sessions:
@@ -37,22 +58,28 @@ class Sessions:
         self._links[token] = time.monotonic() + LINK_LIFETIME_S
         return token
 
-    def redeem(self, token: str) -> str | None:
-        """A new session's cookie value; None when the link is unknown, used or too old."""
+    def redeem(self, token: str) -> Session | None:
+        """A new session; None when the link is unknown, used or too old."""
         ends = self._links.pop(token, 0.0)
         if time.monotonic() > ends:
             return None
         until = str(int(time.time()) + SESSION_LIFETIME_S)
-        return f"{until}.{self._sign(until)}"
+        return Session(f"{until}.{self._sign(until)}", self._write_key(until))
 
-    def user(self, cookie: str) -> User | None:
+    def user(self, cookie: str, write_key: str = "") -> User | None:
         """Who a cookie speaks for."""
         until, _, signature = cookie.partition(".")
         if not until.isdigit() or not hmac.compare_digest(
             signature.encode(), self._sign(until).encode()
         ):
             return None
-        return VIEWER if time.time() < int(until) else None
+        if time.time() >= int(until):
+            return None
+        may_write = hmac.compare_digest(write_key.encode(), self._write_key(until).encode())
+        return WRITER if may_write else VIEWER
+
+    def _write_key(self, until: str) -> str:
+        return self._sign(f"write {until}")
 
     def _sign(self, text: str) -> str:
         return hmac.new(self._key, text.encode(), hashlib.sha256).hexdigest()
@@ -65,3 +92,18 @@ def cookie_of(header: str) -> str:
         if name == COOKIE:
             return value
     return ""
+
+
+def take_write_key(environ: dict[str, Any]) -> str:
+    """The write key that a request shows; it is taken out, so that it goes no further. "" when
+    there is none, or when a page of another origin sent the request."""
+    key = environ.pop(KEY_HEADER, "")
+    offered = [name.strip() for name in environ.get(_PROTOCOLS, "").split(",")]
+    for name in offered:
+        if name.startswith(KEY_PROTOCOL):
+            key = name.removeprefix(KEY_PROTOCOL)
+            environ[_PROTOCOLS] = ", ".join(other for other in offered if other != name)
+    origin = environ.get("HTTP_ORIGIN", "")
+    if origin and origin != f"https://{environ.get('HTTP_HOST', '')}":
+        return ""
+    return str(key)

@@ -97,7 +97,7 @@ def _sections(obj: Object) -> tuple[Object, Object]:
 
 def _pod(pod: Object, now: datetime) -> list[Cell]:
     spec, status = _sections(pod)
-    view = _PodView(pod)
+    view = PodView(pod)
     restarts = str(view.restarts)
     if view.restarts and view.last_restart:
         restarts += f" ({age(view.last_restart, now)} ago)"
@@ -115,7 +115,7 @@ def _pod(pod: Object, now: datetime) -> list[Cell]:
     ]
 
 
-class _PodView:
+class PodView:
     """STATUS, READY and RESTARTS of a Pod, worked out from its containers."""
 
     def __init__(self, pod: Object) -> None:

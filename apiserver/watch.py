@@ -107,8 +107,9 @@ class WatchHub:
     def has_ended(self) -> bool:
         return self._ended
 
-    def wait_on(self, resource: str) -> Event:
-        event = Event()
+    def wait_on(self, resource: str, event: Event | None = None) -> Event:
+        """An event that is set at each change of a resource; a given one, for several of them."""
+        event = event or Event()
         self._waiting[resource].add(event)
         return event
 

@@ -1,61 +1,76 @@
-"""The page's routes, with the headers that keep it to itself (strict CSP, no framing)."""
+"""The page's routes.
+
+Every address below /ui/ that is none of its files is the same page: its script shows the view that
+the address names, so that each view can be shared and opened again.
+"""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from flask import Blueprint, Flask, Response, render_template, request
+from flask import Blueprint, Flask, Response, render_template, request, send_from_directory
 
+from apiserver.authorization import authorize
 from apiserver.errors import ApiError
-from apiserver.ui.stream import events
+from apiserver.request_info import parse
+from apiserver.ui.feed import Feed
+from apiserver.ui.headers import HEADERS
+from apiserver.ui.picture import KINDS
+from apiserver.ui.static_files import STATIC, digest, modules_of_first_paint, static_url
+from apiserver.ui.stranger import stranger_page
+from podium.api.scheme import resource
 
 if TYPE_CHECKING:
     from apiserver.routes import Rooms
 
-POLICY = (
-    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
-    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
-)
 NOT_LOGGED_IN = "This browser is not logged in to the cluster, or its session has ended."
-HEADERS = {
-    "Content-Security-Policy": POLICY,
-    "X-Content-Type-Options": "nosniff",
-    "Referrer-Policy": "no-referrer",
-    "Cross-Origin-Opener-Policy": "same-origin",
-}
+FOR_GOOD = "private, max-age=31536000, immutable"
 
 
 def add_page(app: Flask, rooms: Rooms, version: str) -> None:
     """Add /ui/ and what belongs to it. `version` is shown: "v1.32.0+podium"."""
-    ui = Blueprint(
-        "ui",
-        __name__,
-        url_prefix="/ui",
-        static_folder="static",
-        static_url_path="/static",
-        template_folder="templates",
-    )
+    ui = Blueprint("ui", __name__, url_prefix="/ui", template_folder="templates")
+    feed = Feed(rooms.verbs.store, rooms.verbs.hub)
 
     @ui.after_request
     def protect(response: Response) -> Response:
         response.headers.update(HEADERS)
         return response
 
-    @ui.get("/")
-    def page() -> Response:
+    @ui.get("/static/<wanted>/<path:name>")
+    def static(wanted: str, name: str) -> Response:
+        response = send_from_directory(STATIC, name)
+        is_current = wanted == digest()
+        response.headers["Cache-Control"] = FOR_GOOD if is_current else "no-store"
+        return response
+
+    @ui.get("/", defaults={"view": ""})
+    @ui.get("/<path:view>")
+    def page(view: str) -> Response:
         try:
             rooms.authenticator.user(request.environ)
         except ApiError:
-            stranger = render_template("login.html", title="Log in", reason=NOT_LOGGED_IN)
-            return Response(stranger, 401, mimetype="text/html")
-        return Response(render_template("page.html", version=version), mimetype="text/html",
-                        headers={"Cache-Control": "no-store"})  # fmt: skip
+            return stranger_page(401, "Log in", NOT_LOGGED_IN)
+        body = render_template(
+            "page.html", version=version, static=static_url(), modules=modules_of_first_paint()
+        )
+        return Response(body, mimetype="text/html", headers={"Cache-Control": "no-store"})
 
-    @ui.get("/stream")
+    @ui.get("/feed")
     def stream() -> Response:
         user = rooms.authenticator.user(request.environ)
-        answer = Response(events(rooms.verbs, user, request.environ), mimetype="text/event-stream")
+        for kind in KINDS:
+            path = resource(kind).path()
+            authorize(rooms.verbs.store, parse("GET", path, "watch=true", user, request.environ))
+        pieces = feed.stream(request.environ["podium.connection"])
+        answer = Response(pieces, mimetype="text/event-stream")
         answer.headers["Cache-Control"] = "no-store"
         return answer
+
+    @ui.get("/session")
+    def session() -> dict[str, object]:
+        """Who the page speaks for, and whether it may change things."""
+        user = rooms.authenticator.user(request.environ)
+        return {"user": user.name, "mayWrite": not user.is_read_only}
 
     app.register_blueprint(ui)

@@ -1,180 +1,239 @@
-"""The status page in a real headless Chromium: it shows what the API shows, and it is live.
+"""The page in a real headless Chromium: it shows what the API shows, live, to everybody.
 
-Screenshots go to artifacts/ (override with PODIUM_ARTIFACTS) for a person to look at.
+One browser for all of these tests. Screenshots go to artifacts/ for a person to look at.
 """
 
 from __future__ import annotations
 
 import os
-import re
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from selenium import webdriver
-from selenium.webdriver.common.by import By
-from selenium.webdriver.support.ui import Select, WebDriverWait
 
+from tests.support.browser import PHONE, WIDE, Keys, Page, chromium, is_there, login_link
 from tests.support.cluster import Cluster
 from tests.support.namespaced import Namespaced, a_sleeper, a_web_deployment
 
-ARTIFACTS = Path(os.environ.get("PODIUM_ARTIFACTS", "artifacts"))
-
-needs_chromium = pytest.mark.skipif(
-    not (shutil.which("chromium") and shutil.which("chromedriver")),
-    reason="needs Debian's chromium and chromium-driver (.ci/run installs them)",
-)
-pytestmark = [needs_chromium, pytest.mark.filterwarnings("ignore::ResourceWarning:selenium.*")]
-
-
-def start_browser(profile: Path) -> webdriver.Chrome:
-    options = webdriver.ChromeOptions()
-    options.binary_location = shutil.which("chromium")
-    flags = (
-        "--headless=new",
-        "--no-sandbox",
-        "--disable-gpu",
-        "--disable-quic",
-        "--no-first-run",
-        "--disable-background-networking",
-        "--disable-component-update",
-        "--disable-sync",
-        "--disable-dev-shm-usage",
-        f"--user-data-dir={profile}",
-    )
-    for flag in flags:
-        options.add_argument(flag)
-    options.set_capability("acceptInsecureCerts", True)  # the CA is the cluster's own
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    return webdriver.Chrome(options, webdriver.ChromeService(shutil.which("chromedriver")))
+pytestmark = [
+    pytest.mark.skipif(not is_there(), reason="needs chromium and chromedriver (.ci/test-tools)"),
+    pytest.mark.filterwarnings("ignore::ResourceWarning:selenium.*"),
+]
+EVIL = "<img src=x onerror=alert(1)>"
 
 
 @pytest.fixture(scope="module")
-def browser(
-    cluster: Cluster, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[webdriver.Chrome]:
+def logged_in(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
     """A browser that has logged in by a one-time link."""
-    browser = start_browser(tmp_path_factory.mktemp("chromium"))
-    browser.set_window_size(1440, 900)
-    browser.get(login_link(cluster))
-    until(browser, lambda: connection(browser) == "live")
-    yield browser
-    browser.quit()
+    with chromium(tmp_path_factory.mktemp("chromium")) as page:
+        page.login(cluster)
+        page.until(lambda: page.text("#connection") == "live")
+        yield page
 
 
-def login_link(cluster: Cluster) -> str:
-    return re.search(r"https://\S+", cluster.podium("ui").stdout)[0]
+@pytest.fixture
+def page(logged_in: Page, ns: Namespaced) -> Iterator[Page]:
+    """On the cluster's picture, narrowed to the test's namespace, with no complaint at the end."""
+    logged_in.size(*WIDE)
+    logged_in.open(f"/ui/?ns={ns.name}")
+    logged_in.until(lambda: logged_in.text("#connection") == "live")
+    logged_in.errors()
+    yield logged_in
+    assert logged_in.errors() == []
 
 
-def until(browser: webdriver.Chrome, condition, timeout_s: float = 20):
-    return WebDriverWait(browser, timeout_s, poll_frequency=0.1).until(lambda _: condition())
+def url(ns: Namespaced, kind: str, name: str, tab: str = "") -> str:
+    return f"/ui/object/{kind}/{ns.name}/{name}" + (f"?tab={tab}" if tab else "")
 
 
-def connection(browser: webdriver.Chrome) -> str:
-    return browser.find_element(By.ID, "connection").text
+def a_pod_of(ns: Namespaced, app: str) -> str:
+    return str(ns.items("pods", "-l", f"app={app}")[0]["metadata"]["name"])
 
 
-def rows(browser: webdriver.Chrome, table: str, name: str) -> list[str]:
-    """The texts of the rows whose object's name starts so, read in one go (rows are redrawn)."""
-    script = """return [...document.querySelectorAll(`#${arguments[0]} tbody tr`)]
-                .filter(r => r.dataset.name.startsWith(arguments[1])).map(r => r.innerText)"""
-    return browser.execute_script(script, table, name)
+# ---- the picture --------------------------------------------------------------------------------
 
 
-def screenshot(browser: webdriver.Chrome, name: str) -> None:
-    ARTIFACTS.mkdir(exist_ok=True)
-    assert browser.save_screenshot(str(ARTIFACTS / f"{name}.png"))
-
-
-def test_the_page_shows_nodes_workloads_pods_and_events_live(
-    browser: webdriver.Chrome, ns: Namespaced
+def test_the_picture_shows_pods_as_they_are_born_become_ready_and_end(
+    page: Page, ns: Namespaced
 ) -> None:
+    page.shows("podium apply -f manifests/01-pod.yaml")
     ns.apply(a_web_deployment("shown", replicas=3))
-    until(browser, lambda: len(rows(browser, "pods", "shown-")) == 3)
-    until(browser, lambda: all("Running" in row for row in rows(browser, "pods", "shown-")))
-    until(browser, lambda: "3/3" in rows(browser, "workloads", "shown")[0])
-    pod = ns.items("pods")[0]
-    (row,) = rows(browser, "pods", pod["metadata"]["name"])
-    assert pod["status"]["podIP"] in row
-    assert pod["spec"]["nodeName"] in row
-    node = browser.find_element(By.CSS_SELECTOR, f"[data-node='{pod['spec']['nodeName']}']").text
-    assert "Ready" in node
-    assert "Memory" in node
-    until(browser, lambda: "ScalingReplicaSet" in browser.find_element(By.ID, "events").text)
-    screenshot(browser, "page-1440")
+    page.until(lambda: page.picture("pods") == 3)
+    page.until(lambda: page.picture("ready") == 3)
+    page.shows("3/3", ".numbers")
+    page.shows("ScalingReplicaSet", ".news")
+    page.screenshot("page-cluster-1440")
+    page.colours("dark")
+    page.screenshot("page-cluster-1440-dark")
+    page.colours("light")
     ns.kubectl("scale", "deploy/shown", "--replicas=1")
-    until(browser, lambda: len(rows(browser, "pods", "shown-")) == 1)
+    page.until(lambda: page.picture("pods") == 1)
 
 
-def test_what_a_user_wrote_is_shown_as_text(browser: webdriver.Chrome, ns: Namespaced) -> None:
-    evil = "<img src=x onerror=alert(1)>"
-    ns.apply(a_sleeper("marked", image=evil))
-    until(browser, lambda: evil in browser.find_element(By.ID, "events").text)
-    assert browser.find_elements(By.CSS_SELECTOR, "#events img") == []
+def test_arrow_keys_go_through_the_picture_and_enter_opens(page: Page, ns: Namespaced) -> None:
+    ns.apply(a_web_deployment("walked", replicas=2))
+    page.until(lambda: page.picture("ready") == 2)
+    page.js("document.querySelector('canvas.picture').focus()")
+    page.keys(Keys.ARROW_DOWN)
+    page.shows("walked", ".chosen")
+    assert "Deployment walked" in page.text("#announce")
+    page.keys(Keys.ARROW_DOWN)
+    page.shows("ReplicaSet", ".chosen")
+    page.keys(Keys.ARROW_DOWN)
+    page.shows("Node", ".chosen")
+    page.keys(Keys.ARROW_DOWN)
+    page.shows("walked-", ".chosen")
+    page.keys(Keys.ENTER)
+    page.until(lambda: "/ui/object/pods/" in page.driver.current_url)
+    page.shows("walked-", "h1")
 
 
-def test_a_namespace_can_be_chosen(browser: webdriver.Chrome, ns: Namespaced) -> None:
-    ns.apply(a_sleeper("chosen"))
-    until(browser, lambda: rows(browser, "pods", "chosen"))
-    choice = Select(browser.find_element(By.ID, "namespace"))
-    choice.select_by_value(ns.name)
-    until(browser, lambda: len(rows(browser, "pods", "")) == 1)
-    choice.select_by_value("")
-    until(browser, lambda: rows(browser, "pods", "chosen"))
+# ---- lists and objects --------------------------------------------------------------------------
 
 
-def test_it_fits_a_phone_without_scrolling_sideways(
-    browser: webdriver.Chrome, ns: Namespaced
-) -> None:
-    ns.apply(a_web_deployment("narrow", replicas=1))
-    until(browser, lambda: rows(browser, "pods", "narrow-"))
-    # Chromium's window has a least width; the device metrics do not.
-    phone = {"width": 390, "height": 844, "deviceScaleFactor": 1, "mobile": True}
-    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", phone)
-    until(browser, lambda: browser.execute_script("return innerWidth") == 390)
-    assert browser.execute_script("return document.documentElement.scrollWidth") <= 390
-    screenshot(browser, "page-390")
-    browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+def test_every_kind_has_a_list_with_kubectls_columns(page: Page, ns: Namespaced) -> None:
+    ns.apply(a_web_deployment("listed", replicas=1))
+    ns.rollout_done("deploy/listed")
+    page.open(f"/ui/objects/deployments.apps?ns={ns.name}")
+    page.shows("listed")
+    heads = page.texts(".virtual th")
+    assert [head.strip() for head in heads] == ["Name", "Ready", "Up-to-date", "Available", "Age"]
+    page.until(lambda: any("1/1" in row for row in page.texts(".virtual tbody tr")))
+    served = ns.out("api-resources", "--verbs=list", "-o", "name").split()
+    linked = page.js("return [...document.querySelectorAll('.nav a')].map(a => a.pathname)")
+    wanted = {f"/ui/objects/{kind}" for kind in served if "metrics.k8s.io" not in kind}
+    assert wanted <= set(linked)
 
 
-def test_it_comes_back_by_itself_when_the_api_server_does(
-    browser: webdriver.Chrome, ns: Namespaced
-) -> None:
+def test_an_object_shows_its_yaml_its_timeline_and_whose_it_is(page: Page, ns: Namespaced) -> None:
+    ns.apply(a_web_deployment("whole", replicas=1))
+    ns.rollout_done("deploy/whole")
+    pod = a_pod_of(ns, "whole")
+    page.open(url(ns, "pods", pod))
+    page.shows("ReplicaSet whole-")
+    page.click_text("YAML", "[role=tab]")
+    page.until(lambda: f"name: {pod}" in page.text(".yaml"))
+    page.click_text("Timeline", "[role=tab]")
+    page.until(lambda: "Started" in page.text(".timeline"))
+    happened = page.text(".timeline")
+    assert happened.index("Created") < happened.index("Scheduled") < happened.index("Started")
+    assert page.driver.current_url.endswith("?tab=timeline")
+    page.screenshot("page-timeline-1440")
+
+
+def test_a_stale_link_says_what_is_gone_and_leads_back(page: Page, ns: Namespaced) -> None:
+    page.open(url(ns, "pods", "gone"))
+    page.shows(f'There is no Pod "gone" in namespace {ns.name}')
+    page.open("/ui/objects/unicorns.example.com")
+    page.shows('This cluster serves no kind "unicorns.example.com"')
+    page.open("/ui/nonsense")
+    page.shows("There is no such view")
+    page.click_text("Back to the cluster", "a")
+    page.until(lambda: page.picture("pods") == 0)
+
+
+def test_a_pod_that_is_deleted_while_it_is_looked_at(page: Page, ns: Namespaced) -> None:
+    ns.apply(a_sleeper("brief"))
+    ns.wait("pod/brief", "condition=Ready")
+    page.open(url(ns, "pods", "brief"))
+    page.shows("Running")
+    ns.kubectl("delete", "pod", "brief", "--wait=false")
+    page.shows("Pod brief has just been deleted")
+
+
+def test_what_a_user_wrote_is_shown_as_text(page: Page, ns: Namespaced) -> None:
+    marked = a_sleeper("marked", image=EVIL)
+    marked["metadata"]["annotations"] = {"example.com/evil": f"<script>alert(2)</script>{EVIL}"}
+    ns.apply(marked)
+    page.until(lambda: EVIL in page.text(".news"))
+    for tab in ("overview", "yaml", "timeline"):
+        page.open(url(ns, "pods", "marked", tab))
+        page.shows(EVIL)
+        assert page.js("return document.querySelectorAll('main img, main script').length") == 0
+
+
+# ---- changing things ----------------------------------------------------------------------------
+
+
+def test_a_deployment_is_scaled_from_the_page(page: Page, ns: Namespaced) -> None:
+    ns.apply(a_web_deployment("scaled", replicas=1))
+    page.open(url(ns, "deployments.apps", "scaled"))
+    page.click_text("Scale")
+    field = page.find("dialog input[name=replicas]")
+    field.clear()
+    field.send_keys("3", Keys.ENTER)
+    page.shows("3/3 ready")
+
+
+def test_deleting_asks_first(page: Page, ns: Namespaced) -> None:
+    ns.apply(a_sleeper("doomed"))
+    page.open(url(ns, "pods", "doomed"))
+    page.click_text("Delete")
+    page.shows("Delete Pod doomed?", "dialog")
+    page.keys(Keys.ENTER)  # the focus is on Cancel
+    page.until(lambda: page.js("return !document.querySelector('dialog')"))
+    assert ns.get("pod", "doomed")["metadata"].get("deletionTimestamp") is None
+    page.click_text("Delete")
+    page.click_text("Delete", "dialog button")
+    page.shows("has just been deleted")
+
+
+# ---- everybody, everywhere ----------------------------------------------------------------------
+
+
+def test_nothing_is_cut_off_or_overlaps_and_contrast_is_enough(page: Page, ns: Namespaced) -> None:
+    ns.apply(a_web_deployment("narrow", replicas=2), a_sleeper("broken", image="no-such:1"))
+    ns.rollout_done("deploy/narrow")
+    pod = a_pod_of(ns, "narrow")
+    views = {
+        "cluster": f"/ui/?ns={ns.name}",
+        "pods": "/ui/objects/pods",
+        "deployment": url(ns, "deployments.apps", "narrow"),
+        "pod-timeline": url(ns, "pods", pod, "timeline"),
+        "pod-yaml": url(ns, "pods", pod, "yaml"),
+    }
+    for size, width in ((WIDE, "1440"), (PHONE, "390")):
+        page.size(*size)
+        for name, path in views.items():
+            page.open(path)
+            page.until(lambda: page.text("#connection") == "live")
+            page.until(lambda: not page.js("return document.querySelector('main .loading')"))
+            page.shows("narrow" if name != "cluster" else "Pods ready")
+            assert page.does_not_scroll_sideways(), (name, width)
+            assert page.cut_off() == [], (name, width)
+            assert page.overlapping() == [], (name, width)
+            page.screenshot(f"page-{name}-{width}")
+            for scheme in ("light", "dark") if size == WIDE else ("light",):
+                page.colours(scheme)
+                assert page.violations() == [], (name, width, scheme)
+        page.colours("light")
+
+
+def test_it_comes_back_by_itself_when_the_api_server_does(page: Page, ns: Namespaced) -> None:
     os.kill(ns.cluster.pids()["apiserver"], 9)
-    until(browser, lambda: connection(browser) != "live")
-    until(browser, lambda: connection(browser) == "live")
+    page.until(lambda: page.text("#connection") != "live")
+    page.until(lambda: page.text("#connection") == "live")
     ns.apply(a_sleeper("after"))
-    until(browser, lambda: rows(browser, "pods", "after"))
+    page.until(lambda: page.picture("pods") == 1)
+    page.errors()  # of connections that were refused meanwhile
 
 
-def test_no_errors_and_no_request_to_another_host(
-    browser: webdriver.Chrome, cluster: Cluster
-) -> None:
-    browser.refresh()
-    until(browser, lambda: connection(browser) == "live")
-    urls = browser.execute_script(
-        "return performance.getEntriesByType('resource').map(e => e.name)"
-    )
+def test_no_request_goes_to_another_host(page: Page, cluster: Cluster) -> None:
+    urls = page.js("return performance.getEntriesByType('resource').map(e => e.name)")
     assert urls
     assert all(url.startswith(f"https://127.0.0.1:{cluster.port}/") for url in urls)
-    refused = [e for e in browser.get_log("browser") if "Content Security Policy" in e["message"]]
-    assert refused == []
 
 
 def test_a_login_link_works_once_and_a_stranger_sees_how_to_log_in(
     cluster: Cluster, tmp_path: Path
 ) -> None:
     link = login_link(cluster)
-    first, second = start_browser(tmp_path / "a"), start_browser(tmp_path / "b")
-    try:
-        first.get(link)
-        until(first, lambda: connection(first) == "live")
-        second.get(link)
-        assert "podium ui" in second.find_element(By.TAG_NAME, "main").text
-        second.get(f"https://127.0.0.1:{cluster.port}/ui/")
-        assert "podium ui" in second.find_element(By.TAG_NAME, "main").text
-        screenshot(second, "page-stranger")
-    finally:
-        first.quit()
-        second.quit()
+    with chromium(tmp_path / "a") as first, chromium(tmp_path / "b") as second:
+        first.driver.get(link)
+        first.until(lambda: first.text("#connection") == "live")
+        assert "key=" not in first.driver.current_url
+        second.driver.get(link)
+        second.shows("podium ui")
+        second.driver.get(f"https://127.0.0.1:{cluster.port}/ui/objects/pods")
+        second.shows("podium ui")
+        second.screenshot("page-stranger")

@@ -93,9 +93,15 @@ def test_can_i_and_whoami(api: Api, node: Api) -> None:
     assert [who.post(path, ask).json["status"]["allowed"] for who in (api, node)] == [True, False]
 
 
-def test_a_login_link_works_once_and_only_lets_one_read(api: Api, stranger: Api, ns: str) -> None:
-    link = api.post("/ui/login-links", {}).json["url"]
-    path = link.split(str(api.server.port), 1)[1]
+def login_path(api: Api) -> str:
+    link: str = api.post("/ui/login-links", {}).json["url"]
+    return link.split(str(api.server.port), 1)[1]
+
+
+def test_a_login_link_works_once_and_its_cookie_only_lets_one_read(
+    api: Api, stranger: Api, ns: str
+) -> None:
+    path = login_path(api)
     entered = stranger.get(path)
     assert entered.code == 303
     cookie = entered.headers["Set-Cookie"]
@@ -106,3 +112,36 @@ def test_a_login_link_works_once_and_only_lets_one_read(api: Api, stranger: Api,
     assert stranger.get(f"{ns}/pods/x/exec?command=sh", Cookie=session).code == 403
     assert stranger.get(f"{ns}/configmaps", Cookie=session + "0").code == 401
     assert stranger.get(path).code == 403
+
+
+def test_a_session_writes_with_its_write_key_and_from_its_own_origin_alone(
+    api: Api, stranger: Api, ns: str
+) -> None:
+    entered = stranger.get(login_path(api))
+    session = entered.headers["Set-Cookie"].split(";")[0]
+    key = entered.headers["Location"].partition("#key=")[2]
+    here = f"https://127.0.0.1:{api.server.port}"
+
+    def post(**headers: str) -> int:
+        return stranger.call("POST", f"{ns}/configmaps", a_config_map(), **headers).code
+
+    assert post(Cookie=session, **{"X-Podium-Key": "0" * 64}) == 403
+    assert post(Cookie=session, Origin="https://127.0.0.1:9", **{"X-Podium-Key": key}) == 403
+    assert post(**{"X-Podium-Key": key}) == 401
+    assert post(Cookie=session, Origin=here, **{"X-Podium-Key": key}) == 201
+
+
+def test_a_terminal_needs_the_write_key_among_its_protocols(
+    api: Api, stranger: Api, ns: str
+) -> None:
+    entered = stranger.get(login_path(api))
+    session = entered.headers["Set-Cookie"].split(";")[0]
+    key = entered.headers["Location"].partition("#key=")[2]
+
+    def upgrade(protocols: str) -> int:
+        headers = {"Connection": "Upgrade", "Upgrade": "websocket", "Cookie": session}
+        headers["Sec-WebSocket-Protocol"] = protocols
+        return stranger.get(f"{ns}/pods/x/exec?command=sh", **headers).code
+
+    assert upgrade("v5.channel.k8s.io") == 403
+    assert upgrade(f"v5.channel.k8s.io, podium.key.{key}") == 404  # there is no such Pod

@@ -108,12 +108,15 @@ def test_a_revision_is_spliced_into_the_objects_own_place() -> None:
 
 def test_a_session_outlives_a_restart_but_not_another_cluster() -> None:
     sessions = Sessions(b"key")
-    cookie = sessions.redeem(sessions.new_link_token())
-    assert cookie is not None
-    user = Sessions(b"key").user(cookie)
+    session = sessions.redeem(sessions.new_link_token())
+    assert session is not None
+    user = Sessions(b"key").user(session.cookie)
     assert user is not None
     assert user.is_read_only
-    assert Sessions(b"other").user(cookie) is None
+    writer = Sessions(b"key").user(session.cookie, session.write_key)
+    assert writer is not None
+    assert not writer.is_read_only
+    assert Sessions(b"other").user(session.cookie, session.write_key) is None
 
 
 def test_a_request_head_is_read() -> None:

@@ -1,0 +1,26 @@
+// What lets this page write: the session's write key. It comes once, behind the # of the login link's
+// answer, is kept in this origin's storage, and goes with each request in a header that no page of
+// another origin can set. Without it the page shows everything and changes nothing.
+
+const PLACE = "podium.write-key";
+
+export function takeKeyFromAddress() {
+  const key = /^#key=([0-9a-f]{64})$/.exec(location.hash)?.[1];
+  if (!key) return;
+  try { localStorage.setItem(PLACE, key); } catch { /* no storage: this page will not write */ }
+  history.replaceState(null, "", location.pathname + location.search);
+}
+
+export function writeKey() {
+  try { return localStorage.getItem(PLACE) ?? ""; } catch { return ""; }
+}
+
+let asked = null;
+
+/** { user, mayWrite } */
+export function session() {
+  asked ??= fetch("/ui/session", { headers: { "X-Podium-Key": writeKey() } })
+    .then((answer) => (answer.ok ? answer.json() : { user: "", mayWrite: false }))
+    .catch(() => { asked = null; return { user: "", mayWrite: false }; });
+  return asked;
+}

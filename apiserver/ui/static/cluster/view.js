@@ -1,0 +1,64 @@
+// The view /ui/: the whole cluster as a picture that moves, what is chosen in it, and what happens.
+
+import { h, oncePerFrame, put } from "../widgets/dom.js";
+import { empty } from "../widgets/parts.js";
+import { go, objectUrl, title } from "../shell/router.js";
+import { onScope, scope } from "../shell/scope.js";
+import { world } from "../world/world.js";
+import { drawCard } from "../cluster/card.js";
+import { legend } from "../cluster/legend.js";
+import { News } from "../cluster/news.js";
+import { drawNumbers } from "../cluster/numbers.js";
+import { Picture } from "../cluster/picture.js";
+import { followUsage } from "../cluster/usage.js";
+
+export function open(main) {
+  title("");
+  const numbers = h("dl", { class: "numbers", "aria-label": "Summary" });
+  const chosen = h("aside", { class: "card chosen", "aria-label": "Chosen", hidden: true });
+  const picture = new Picture({
+    choose: (thing) => drawCard(chosen, thing, () => { picture.choose(null); picture.canvas.focus(); }),
+    open: ({ kind, record }) => go(objectUrl(kind, record.ns, record.name)),
+  });
+  const key = legend();
+  const news = new News();
+  const hint = h("div", { hidden: true });
+  put(main,
+    h("h1", { class: "unseen" }, "Cluster"), numbers,
+    h("div", { class: "cluster" },
+      h("section", { class: "scene", "aria-label": "Picture" }, picture.element, hint, key.element, chosen),
+      h("section", { class: "happens", "aria-labelledby": "news-title" }, h("h2", { id: "news-title" }, "What happens"), news.list)));
+
+  const draw = oncePerFrame(() => {
+    const what = narrowed(scope());
+    picture.show(what);
+    drawNumbers(numbers, what);
+    news.draw(world.events, scope());
+    teach(hint, what);
+  });
+  const stop = new AbortController();
+  const endings = [world.watch(draw), onScope(draw), key.close, () => picture.close(), () => stop.abort()];
+  followUsage((usage) => picture.measured(usage), stop.signal);
+  return { close: () => endings.forEach((end) => end()) };
+}
+
+function narrowed(namespace) {
+  const inScope = (records) => [...records.values()].filter((record) => !namespace || record.ns === namespace);
+  const byName = (a, b) => a.ns.localeCompare(b.ns) || a.name.localeCompare(b.name);
+  return {
+    nodes: [...world.nodes.values()],
+    deployments: inScope(world.deployments).sort(byName),
+    replicasets: inScope(world.replicasets).sort(byName),
+    pods: inScope(world.pods),
+  };
+}
+
+/** An empty cluster says how to fill it. */
+function teach(place, { nodes, pods, deployments }) {
+  const isEmpty = world.isSynced && !pods.length && !deployments.length;
+  place.hidden = !isEmpty;
+  if (!isEmpty || place.firstChild) return;
+  put(place, nodes.length
+    ? empty("No Pods yet: the houses are empty", "Apply the first manifest and watch a window light up.", "podium apply -f manifests/01-pod.yaml")
+    : empty("No node has joined yet", "A node shows up here as soon as its kubelet has said hello.", "podium status"));
+}
