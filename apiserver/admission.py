@@ -15,7 +15,8 @@ from apiserver.errors import ApiError
 from apiserver.mirror_admission import check_mirror, is_mirror
 from apiserver.request_info import User
 from apiserver.storage import Store
-from podium.api import status
+from apiserver.validation.causes import not_found
+from podium.api import debugging, status
 from podium.api.scheme import Resource, resource
 
 Object = dict[str, Any]
@@ -38,6 +39,8 @@ def admit_create(store: Store, user: User, kind: Resource, obj: Object) -> None:
             _fill_pod(store, obj)
         case "priorityclasses.scheduling.k8s.io":
             pod_classes.check_only_default(store, obj)
+        case "breakpoints.debug.podium.dev":
+            _check_node_to_stop(store, kind, obj)
         case "persistentvolumes":
             storage_admission.protect(kind, obj)
         case "persistentvolumeclaims":
@@ -60,6 +63,15 @@ def _check_own_node(user: User, node: Object) -> None:
     if own is not None and own != name:
         why = f'node "{own}" is not allowed to modify node "{name}"'
         raise ApiError(status.forbidden(resource("nodes"), name, why))
+
+
+def _check_node_to_stop(store: Store, kind: Resource, found: Object) -> None:
+    """A kubelet can be stopped only where there is one; 422."""
+    controller = (found.get("spec") or {}).get("controller") or ""
+    node = debugging.node_of(controller)
+    if node and store.get("nodes", "", node) is None:
+        cause = not_found("spec.controller", controller)
+        raise ApiError(status.invalid(kind, found["metadata"].get("name") or "", [cause]))
 
 
 def _check_namespace(store: Store, kind: Resource, metadata: Object) -> None:

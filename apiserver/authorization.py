@@ -87,11 +87,16 @@ def is_allowed(store: Store, user: User, action: Action) -> bool:
     if MASTERS in user.groups:
         return True
     if user.name == "system:kube-controller-manager":
-        return action.subresource not in _INTERACTIVE
+        return action.subresource not in _INTERACTIVE and not _sets_breakpoint(action)
     if user.name == "system:kube-scheduler":
         return _scheduler_may(action)
     node = node_of(user)
     return node is not None and _node_may(store, node, action)
+
+
+def _sets_breakpoint(action: Action) -> bool:
+    """Only a person stops our loops; the loops say where they have stopped."""
+    return action.plural == "breakpoints" and action.verb in ("create", "update", "patch")
 
 
 def node_of(user: User) -> str | None:
@@ -142,6 +147,8 @@ def _node_may(store: Store, node: str, action: Action) -> bool:
             return _node_may_storage(store, node, action)
         case "namespaces" | "runtimeclasses":
             return action.verb == "get"
+        case "breakpoints" | "breakpoints/status":
+            return _node_may_breakpoint(store, node, action)
     return False
 
 
@@ -165,6 +172,17 @@ def _node_may_pod(store: Store, node: str, action: Action) -> bool:
     pod = store.get("pods", action.namespace, action.name)
     # A Pod that is gone is nobody's secret: 404 says more than 403.
     return pod is None or pod.object["spec"].get("nodeName") == node
+
+
+def _node_may_breakpoint(store: Store, node: str, action: Action) -> bool:
+    """Those that stop its own kubelet: to see them, and to say what came of them."""
+    own = f"kubelet/{node}"
+    if action.verb in ("list", "watch"):
+        return _selects(action, "spec.controller", own)
+    if action.name is None or (action.verb, action.plural) != ("patch", "breakpoints/status"):
+        return False
+    record = store.get("breakpoints.debug.podium.dev", "", action.name)
+    return record is None or record.object["spec"].get("controller") == own
 
 
 def _node_may_storage(store: Store, node: str, action: Action) -> bool:

@@ -44,6 +44,7 @@ FIELDS: dict[str, tuple[str, ...]] = {
     "namespaces": ("status.phase",),
     "secrets": ("type",),
     "replicasets.apps": ("status.replicas",),
+    "breakpoints.debug.podium.dev": ("spec.controller",),
 }  # fmt: skip
 
 

@@ -13,6 +13,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from podium.api import meta
+from podium.api.debugging import BREAKPOINTS
 from podium.api.quantity import QuantityError, parse
 from podium.api.scheme import Resource
 
@@ -79,6 +80,8 @@ def prepare_create(resource: Resource, obj: Object) -> None:
         metadata["generation"] = 1
     if has_status(resource) and resource.key not in _KEEPS_STATUS_ON_CREATE:
         obj["status"] = {}
+    if resource.key == BREAKPOINTS:
+        _number_action(obj, {})
     match resource.key:
         case "pods":
             obj["status"] = {"phase": "Pending", "qosClass": qos_class(obj.get("spec") or {})}
@@ -142,12 +145,16 @@ def prepare_update(resource: Resource, new: Object, old: Object, subresource: st
     _drop_what_is_off(resource, new)
     if subresource == "status":
         _keep_all_but_status(resource, new, old)
+        if resource.key == BREAKPOINTS:
+            _drop_done_action(new)
     elif subresource == "ephemeralcontainers":
         _keep_all_but_ephemeral_containers(new, old)
     elif has_status(resource) and "status" in old:
         new["status"] = old["status"]
     elif has_status(resource):
         new.pop("status", None)
+    if resource.key == BREAKPOINTS and subresource is None:
+        _number_action(new, old)
     if resource.key == "namespaces":
         if subresource != "finalize":
             new.setdefault("spec", {})["finalizers"] = (old.get("spec") or {}).get(
@@ -163,6 +170,25 @@ def prepare_update(resource: Resource, new: Object, old: Object, subresource: st
         return
     if _is_new_generation(resource, new, old):
         new["metadata"]["generation"] = old["metadata"].get("generation", 0) + 1
+
+
+def _number_action(new: Object, old: Object) -> None:
+    """An action has an id, so that each is taken once: a new one if it is not the old one."""
+    action, before = (((o.get("spec") or {}).get("action")) for o in (new, old))
+    if action and (not action.get("id") or (before and _differs_under_same_id(action, before))):
+        action["id"] = uuid.uuid4().hex[:8]
+
+
+def _differs_under_same_id(action: Object, before: Object) -> bool:
+    return action != before and action.get("id") == before.get("id")
+
+
+def _drop_done_action(found: Object) -> None:
+    """Its writer has said in the status what came of it: then it has had its time. So the same
+    action can be asked for again by the same patch."""
+    action, done = found["spec"].get("action"), found["status"].get("lastAction")
+    if action and done and action.get("id") == done.get("id"):
+        found["spec"] = {name: value for name, value in found["spec"].items() if name != "action"}
 
 
 def _keep_all_but_resources(new: Object, old: Object) -> None:

@@ -416,6 +416,27 @@ def _event(event: Object, now: datetime) -> list[Cell]:
     ]
 
 
+def _breakpoint(obj: Object, now: datetime) -> list[Cell]:
+    spec, status = _sections(obj)
+    selector, stopped = spec.get("selector") or {}, status.get("stopped") or ()
+    where = "/".join(filter(None, (selector.get("namespace"), selector.get("name"))))
+    labels = str(selectors.from_dict(selector.get("labelSelector") or {}))
+    selected = " ".join(filter(None, (selector.get("kind"), where, labels)))
+    writes = stopped[0].get("plannedWrites") or [{}] if stopped else [{}]
+    following = " ".join(writes[0][n] for n in ("verb", "resource", "name") if writes[0].get(n))
+    return [
+        _name(obj),
+        spec.get("controller", ""),
+        selected or "<all>",
+        status.get("phase") or UNKNOWN,
+        status.get("hits", 0),
+        ",".join(stop.get("key", "") for stop in stopped) or NONE,
+        _created(obj, now),
+        following or NONE,
+        spec.get("condition") or NONE,
+    ]
+
+
 def _plain(obj: Object, now: datetime) -> list[Cell]:
     return [_name(obj), _created(obj, now)]
 
@@ -478,6 +499,9 @@ _COLUMNS = {
     "storageclasses.storage.k8s.io": _columns_of(
         "Name Provisioner ReclaimPolicy VolumeBindingMode AllowVolumeExpansion Age"
     ),
+    "breakpoints.debug.podium.dev": _columns_of(
+        "Name Controller Selector Phase Hits:integer Stopped_At Age Next_Write+ Condition+"
+    ),
     "events": _columns_of(
         "Last_Seen Type Reason Object Subobject+ Source+ Message First_Seen+ Count:integer+ Name+"
     ),
@@ -509,5 +533,6 @@ _ROWS: dict[str, Callable[[Object, datetime], list[Cell]]] = {
     "priorityclasses.scheduling.k8s.io": _priority_class,
     "runtimeclasses.node.k8s.io": _runtime_class,
     "storageclasses.storage.k8s.io": _storage_class,
+    "breakpoints.debug.podium.dev": _breakpoint,
     "events": _event,
 }

@@ -13,10 +13,12 @@ from typing import Any
 
 from controllers import deployment_plan as plan
 from controllers import deployment_status as progress
+from controllers import pictures
 from controllers.ownership import Claims, controlled_by, index_by_controller, owned_or_orphaned
 from controllers.status_writer import StatusWriter
 from podium.api import meta, selectors
 from podium.client.clock import Clock
+from podium.client.debug_hook import Picture
 from podium.client.errors import AlreadyExists, ApiError, NotFound
 from podium.client.event_recorder import Recorder
 from podium.client.http import Client
@@ -68,7 +70,9 @@ class DeploymentController:
         self._replicasets = informers.informer(REPLICASETS)
         self._pods = informers.informer("pods")
         self._status = StatusWriter(client, DEPLOYMENTS, clock)
-        self._loop = ReconcileLoop(self.name, self.reconcile, workers=2, clock=clock)
+        self._loop = ReconcileLoop(
+            self.name, self.reconcile, workers=2, clock=clock, picture=self.picture
+        )
         index_by_controller(self._replicasets)
         index_by_controller(self._pods)
         self._deployments.add_handler(
@@ -279,6 +283,14 @@ class DeploymentController:
         if again_s is not None:
             return again_s
         return progress.seconds_until_deadline(deployment, status, now)
+
+    def picture(self, key: str) -> Picture:
+        """What a debugger shows of a Deployment."""
+        deployment = self._deployments.get(key)
+        if deployment is None:
+            return Picture(None)
+        owned = controlled_by(self._replicasets, deployment["metadata"]["uid"])
+        return pictures.of_deployment(deployment, owned)
 
     # --- what wakes it --------------------------------------------------------------------------
 

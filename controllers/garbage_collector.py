@@ -20,10 +20,12 @@ import threading
 from collections import OrderedDict
 from typing import Any
 
+from controllers import pictures
 from controllers.ownership_graph import FOREGROUND, ORPHAN, Node, OwnershipGraph, Reference
 from podium.api import scheme
 from podium.api.scheme import Resource
 from podium.client.clock import Clock
+from podium.client.debug_hook import Picture
 from podium.client.errors import NotFound
 from podium.client.event_recorder import EventRecorder
 from podium.client.http import Client
@@ -58,7 +60,9 @@ class GarbageCollector:
         self._lock = threading.Lock()  # guards the two below
         self._graph = OwnershipGraph()
         self._absent: OrderedDict[tuple[str, ...], None] = OrderedDict()
-        self._loop = ReconcileLoop(self.name, self.reconcile, workers=workers, clock=clock)
+        self._loop = ReconcileLoop(
+            self.name, self.reconcile, workers=workers, clock=clock, picture=self.picture
+        )
         for resource in scheme.all_resources():
             if is_collected(resource):
                 self._follow(informers, resource)
@@ -203,6 +207,12 @@ class GarbageCollector:
             self._client.patch(node.resource, node.name, node.namespace, {"metadata": metadata})
         except NotFound:
             return
+
+    def picture(self, key: str) -> Picture:
+        """What a debugger shows of an object."""
+        with self._lock:
+            node, dependents = self._graph.get(key), self._graph.dependents(key)
+        return pictures.of_owned(node, dependents, _as_object(node) if node else None)
 
     # --- hearing --------------------------------------------------------------------------------
 

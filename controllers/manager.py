@@ -23,14 +23,17 @@ from controllers.namespace import NamespaceController
 from controllers.node_lifecycle import NodeLifecycleController
 from controllers.pod_garbage_collector import PodGarbageCollector
 from controllers.replicaset import ReplicaSetController
+from controllers.scheduler.binding import LOOP as BINDING_LOOP
 from controllers.scheduler.scheduler import Scheduler
 from controllers.service_account import ServiceAccountController
 from controllers.taint_eviction import TaintEvictionController
 from controllers.volume_binder import VolumeBinder
 from controllers.volume_protection import VolumeProtection
+from podium.api import debugging
 from podium.client.backoff import Backoff
 from podium.client.clock import Clock, SystemClock
 from podium.client.config import load_kubeconfig
+from podium.client.debugger import Debugger
 from podium.client.errors import ClientError
 from podium.client.event_recorder import EventRecorder, Recorder
 from podium.client.http import Client
@@ -98,6 +101,9 @@ class Manager:
         self._controllers = [
             self._build(kind, identity) for identity, kinds in REGISTRY.items() for kind in kinds
         ]
+        self._debugger = Debugger(
+            self._clients["controllers"], debugged_loops(), self._informers, clock=self._clock
+        )
         self._lease = Lease(
             self._clients["controllers"],
             LEASE_NAME,
@@ -113,6 +119,7 @@ class Manager:
         try:
             if not self._become_leader() or not self._wait_synced():
                 return 0
+            self._debugger.start()
             for controller in self._controllers:
                 controller.start()
             _tell_ready()
@@ -168,6 +175,7 @@ class Manager:
         return False
 
     def _shut_down(self) -> None:
+        self._debugger.stop()
         for client in self._clients.values():
             client.close()  # from now on no call waits for a server that is not there
         for controller in self._controllers:
@@ -183,6 +191,13 @@ class Manager:
     def _build(self, kind: type[Controller], identity: str) -> Controller:
         recorder = self._recorders[identity].under(kind.component)
         return kind(self._clients[identity], self._informers, recorder, self._clock)
+
+
+def debugged_loops() -> dict[str, str]:
+    """Which loops breakpoints can stop, by what they call them: all under their own names, but that
+    the scheduler is stopped where it writes its decisions."""
+    names = {name: name for name in debugging.LOOPS if name != Scheduler.name}
+    return {**names, BINDING_LOOP: Scheduler.name}
 
 
 def _client(data_dir: Path, identity: str) -> Client:

@@ -12,13 +12,15 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+from controllers import pictures
 from controllers import replicaset_plan as plan
 from controllers.expectations import FORGET_AFTER_S, Expectations
 from controllers.ownership import Claims, controlled_by, index_by_controller, owned_or_orphaned
 from controllers.status_writer import StatusWriter
 from podium.api import meta, selectors
-from podium.client import tracing
+from podium.client import debug_hook, tracing
 from podium.client.clock import Clock
+from podium.client.debug_hook import Picture
 from podium.client.errors import ApiError, ClientError, NotFound
 from podium.client.event_recorder import Recorder
 from podium.client.http import Client
@@ -51,7 +53,9 @@ class ReplicaSetController:
         self._expectations = Expectations(clock)
         self._status = StatusWriter(client, REPLICASETS, clock)
         self._pool = ThreadPoolExecutor(WRITERS, thread_name_prefix="replicaset-writer")
-        self._loop = ReconcileLoop(self.name, self.reconcile, workers=2, clock=clock)
+        self._loop = ReconcileLoop(
+            self.name, self.reconcile, workers=2, clock=clock, picture=self.picture
+        )
         index_by_controller(self._pods)
         index_by_controller(self._replicasets)
         self._replicasets.add_handler(
@@ -188,10 +192,20 @@ class ReplicaSetController:
             yield from controlled_by(self._pods, member["metadata"]["uid"])
 
     def _in_parallel(self, actions: list[Callable[[], None]]) -> list[ClientError]:
-        if len(actions) == 1:
-            return list(_errors_of(actions[0]))
+        if len(actions) == 1 or debug_hook.session() is not None:
+            # One after the other under a debugger, which may hold each, in this thread.
+            return [error for action in actions for error in _errors_of(action)]
         results = self._pool.map(tracing.carried(_errors_of), actions)
         return [error for errors in results for error in errors]
+
+    def picture(self, key: str) -> Picture:
+        """What a debugger shows of a ReplicaSet."""
+        replicaset = self._replicasets.get(key)
+        if replicaset is None:
+            return Picture(None)
+        pods = controlled_by(self._pods, replicaset["metadata"]["uid"])
+        active = [pod for pod in pods if meta.is_pod_active(pod)]
+        return pictures.of_replicaset(replicaset, active, self._clock.now())
 
     # --- what wakes it --------------------------------------------------------------------------
 

@@ -9,12 +9,21 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from apiserver.validation import classes, cluster, configuration, pods, storage, workloads
+from apiserver.validation import (
+    classes,
+    cluster,
+    configuration,
+    debugging,
+    pods,
+    storage,
+    workloads,
+)
 from apiserver.validation.cluster import validate_binding
 from apiserver.validation.ephemeral_containers import ephemeral_containers_update
 from apiserver.validation.metadata import validate_metadata, validate_metadata_update
 from apiserver.validation.resize import validate_resize
 from apiserver.validation.workloads import validate_scale
+from podium.api.debugging import BREAKPOINTS
 from podium.api.scheme import Resource
 from podium.api.status import Cause
 
@@ -45,6 +54,7 @@ _ON_CREATE: dict[str, Callable[[Object], list[Cause]]] = {
     "priorityclasses.scheduling.k8s.io": classes.validate_priority_class,
     "runtimeclasses.node.k8s.io": classes.validate_runtime_class,
     "storageclasses.storage.k8s.io": storage.validate_storage_class,
+    BREAKPOINTS: debugging.validate_breakpoint,
 }
 
 # Instead of the rules for creation; a kind that is not here has those.
@@ -59,6 +69,7 @@ _ON_UPDATE: dict[str, Callable[[Object, Object], list[Cause]]] = {
     "priorityclasses.scheduling.k8s.io": classes.validate_priority_class_update,
     "runtimeclasses.node.k8s.io": classes.validate_runtime_class_update,
     "storageclasses.storage.k8s.io": storage.validate_storage_class_update,
+    BREAKPOINTS: debugging.validate_breakpoint_update,
 }
 
 # Whose selector stays what it was.

@@ -8,6 +8,7 @@ written twice.
 
 from __future__ import annotations
 
+import json
 import logging
 import threading
 from collections.abc import Callable
@@ -19,6 +20,7 @@ from controllers.scheduler.pod_info import PodInfo
 from controllers.scheduler.reasons import DECISION, says_the_same
 from podium.api import meta
 from podium.client.clock import Clock
+from podium.client.debug_hook import Picture
 from podium.client.errors import ApiError, Conflict, NotFound
 from podium.client.event_recorder import EventRecorder
 from podium.client.http import Client
@@ -26,6 +28,7 @@ from podium.client.reconcile_loop import ReconcileLoop
 
 Object = dict[str, Any]
 
+LOOP = "scheduler-binding"
 BINDERS = 8  # requests under way at the same time
 UNSCHEDULABLE, GATED, FAILED = "Unschedulable", "SchedulingGated", "SchedulerError"
 VICTIM_MESSAGE = "default-scheduler: preempting to accommodate a higher priority pod"
@@ -85,7 +88,9 @@ class DecisionWriter:
         self._on_failed = on_failed
         self._decisions: dict[str, Decision] = {}
         self._lock = threading.Lock()
-        self._loop = ReconcileLoop("scheduler-binding", self._write, workers=workers, clock=clock)
+        self._loop = ReconcileLoop(
+            LOOP, self._write, workers=workers, clock=clock, picture=self._picture
+        )
 
     def start(self) -> None:
         self._loop.start()
@@ -129,6 +134,20 @@ class DecisionWriter:
     def _failed(self, decision: Decision, error: ApiError) -> None:
         if isinstance(decision, Bind):
             self._on_failed(decision.pod, error.message)
+
+    def _picture(self, key: str) -> Picture:
+        """What a debugger shows of a decision before it is written."""
+        with self._lock:
+            decision = self._decisions.get(key)
+        if decision is None:
+            return Picture(None)
+        pod = {"apiVersion": "v1", "kind": "Pod", **decision.pod.obj}
+        if isinstance(decision, Refuse):
+            desired: Object = {"reason": decision.reason, "message": decision.message}
+        else:
+            desired = {"nodeName": decision.node}
+        record = "" if isinstance(decision, Reserve) else decision.record
+        return Picture(pod, {"decision": json.loads(record)} if record else {}, desired)
 
     # --- a binding ------------------------------------------------------------------------------
 

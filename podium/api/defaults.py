@@ -10,6 +10,7 @@ import base64
 from collections.abc import Callable
 from typing import Any
 
+from podium.api.debugging import BREAKPOINTS, DEFAULT_STOP_S
 from podium.api.scheme import Resource
 
 Object = dict[str, Any]
@@ -240,6 +241,10 @@ def _priority_class(found: Object) -> None:
     _put(found, preemptionPolicy="PreemptLowerPriority")
 
 
+def _breakpoint(found: Object) -> None:
+    _put(found.setdefault("spec", {}), maxStopSeconds=DEFAULT_STOP_S)
+
+
 _BY_KEY: dict[str, Callable[[Object], None]] = {
     "pods": _pod,
     "deployments.apps": _deployment,
@@ -252,4 +257,5 @@ _BY_KEY: dict[str, Callable[[Object], None]] = {
     "persistentvolumeclaims": _persistent_volume_claim,
     "priorityclasses.scheduling.k8s.io": _priority_class,
     "storageclasses.storage.k8s.io": _storage_class,
+    BREAKPOINTS: _breakpoint,
 }

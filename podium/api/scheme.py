@@ -82,6 +82,8 @@ RESOURCES: tuple[Resource, ...] = (
              ("pc",), False),
     Resource("storage.k8s.io", "v1", "StorageClass", "storageclasses", "storageclass", ("sc",),
              False),
+    Resource("debug.podium.dev", "v1", "Breakpoint", "breakpoints", "breakpoint", ("bp",), False,
+             (), ("status",)),
 )  # fmt: skip
 
 _BY_PATH = {(r.group, r.version, r.plural): r for r in RESOURCES}

@@ -23,7 +23,7 @@ import orjson
 from podium.api import scheme
 from podium.api.scheme import Resource
 from podium.client import config as configuration
-from podium.client import tracing
+from podium.client import debug_hook, tracing
 from podium.client.backoff import Backoff
 from podium.client.config import ClientConfig
 from podium.client.connection import Body, Connection, Response, StaleConnection, dial
@@ -241,6 +241,23 @@ class Client:
     # --- requests -------------------------------------------------------------------------------
 
     def _json(
+        self,
+        method: str,
+        path: str,
+        query: Query | None = None,
+        body: bytes | None = None,
+        content_type: str = "application/json",
+    ) -> Object:
+        watching = debug_hook.session()
+        if watching is not None and method != "GET":
+            from podium.client.debug_writes import step_of
+
+            step = step_of(self._exchange, method, path, query, body, content_type)
+            if step is not None:
+                return watching.step(step)  # type: ignore[no-any-return]
+        return self._exchange(method, path, query, body, content_type)
+
+    def _exchange(
         self,
         method: str,
         path: str,

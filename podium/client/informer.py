@@ -23,7 +23,7 @@ from typing import Any
 from podium.api import scheme
 from podium.api.meta import key_of
 from podium.api.scheme import Resource
-from podium.client import tracing
+from podium.client import debug_hook, tracing
 from podium.client.backoff import Backoff
 from podium.client.causes import Cause
 from podium.client.errors import ApiError, ClientError, Gone
@@ -108,7 +108,8 @@ class Informer:
     def get(self, key: str) -> Object | None:
         """By "namespace/name", or "name" for what has no namespace."""
         with self._lock:
-            return self._objects.get(key)
+            found = self._objects.get(key)
+        return debug_hook.as_cached(self.resource.key, key, found)
 
     def list(self, namespace: str | None = None) -> Objects:
         with self._lock:
@@ -120,7 +121,8 @@ class Informer:
     def by_index(self, name: str, value: Hashable) -> Objects:
         """The objects for which the index function gave this value; KeyError for no such index."""
         with self._lock:
-            return list(self._indexes[name].get(value, {}).values())
+            found = list(self._indexes[name].get(value, {}).values())
+        return debug_hook.all_as_cached(self.resource.key, found)
 
     def has_synced(self) -> bool:
         """Whether the first LIST has been told to all handlers."""
@@ -128,6 +130,11 @@ class Informer:
 
     def wait_synced(self, timeout_s: float | None = None) -> bool:
         return self._synced.wait(timeout_s)
+
+    def away_s(self) -> float:
+        """How long the server has not been heard of; 0 while all is well."""
+        lost_at = self._lost_at
+        return time.monotonic() - lost_at if lost_at is not None else 0.0
 
     # --- setting up -----------------------------------------------------------------------------
 

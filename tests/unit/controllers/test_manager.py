@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+import controllers
+from podium.api import debugging
+from podium.client.lease import LEASES
 from tests.support.api_server import (
     ApiServerProcess,
     await_ready,
@@ -112,3 +117,78 @@ def test_a_manager_may_start_before_the_server(server: ApiServerProcess) -> None
     server.start()
     await_ready(read_fd, process, server.data_dir / "controllers.log")
     stop(process)
+
+
+# --- under a debugger ---------------------------------------------------------------------------
+
+BREAKPOINTS = "breakpoints.debug.podium.dev"
+
+
+def set_breakpoint(server: ApiServerProcess, **spec: object) -> None:
+    server.client().create(
+        BREAKPOINTS, {"metadata": {"name": "stop"}, "spec": {"controller": "deployment", **spec}}
+    )
+
+
+def status(server: ApiServerProcess) -> dict[str, Any]:
+    return dict(server.client().get(BREAKPOINTS, "stop").get("status") or {})
+
+
+def act(server: ApiServerProcess, **action: str) -> None:
+    server.client().patch(BREAKPOINTS, "stop", None, {"spec": {"action": action}})
+
+
+def test_every_loop_that_a_breakpoint_may_name_is_there_to_be_stopped() -> None:
+    started = {
+        name
+        for path in Path(controllers.__path__[0]).rglob("*.py")
+        for name in re.findall(r'^    name = "(.*)"', path.read_text(), re.MULTILINE)
+    }
+    assert started | {"persistentvolume-binder-pv"} == set(debugging.LOOPS)
+
+
+def test_a_crash_where_it_stopped_kills_the_process_once_and_its_successor_goes_on(
+    server: ApiServerProcess, manager: subprocess.Popen[bytes]
+) -> None:
+    set_breakpoint(server, once=True)
+    server.client().create("deployments", unstored(a_deployment("one", 1)))
+    eventually(lambda: status(server).get("stopped"))
+    act(server, type="Inject", inject="Crash")
+    assert manager.wait(10) == -signal.SIGKILL
+    assert status(server)["lastAction"]["inject"] == "Crash"
+    successor = start_manager(server)
+    try:
+        eventually(lambda: replicas(server, "one") == 1)
+        eventually(lambda: status(server)["stopped"] == [])
+    finally:
+        stop(successor)
+
+
+def test_a_stop_ends_when_the_server_is_away_and_meanwhile_the_lease_is_kept(
+    server: ApiServerProcess, manager: subprocess.Popen[bytes]
+) -> None:
+    client = server.client()
+    set_breakpoint(server)
+    client.create("deployments", unstored(a_deployment("one", 1)))
+    eventually(lambda: status(server).get("stopped"))
+    renewed = client.get(LEASES, "kube-controller-manager", "kube-system")["spec"]["renewTime"]
+    eventually(
+        lambda: (
+            client.get(LEASES, "kube-controller-manager", "kube-system")["spec"]["renewTime"]
+            > renewed
+        )
+    )
+    server.kill()
+    log = server.data_dir / "controllers.log"
+    eventually(lambda: "ServerAway" in log.read_text(), 20)
+    server.start()
+    eventually(lambda: manager.poll() is None and status(server).get("lastRelease"))
+
+
+def test_a_manager_that_is_told_to_stop_does_so_with_a_reconcile_stopped(
+    server: ApiServerProcess, manager: subprocess.Popen[bytes]
+) -> None:
+    set_breakpoint(server)
+    server.client().create("deployments", unstored(a_deployment("one", 1)))
+    eventually(lambda: status(server).get("stopped"))
+    stop(manager)
