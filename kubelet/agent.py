@@ -21,6 +21,7 @@ from kubelet.cgroup_values import CgroupValues
 from kubelet.configuration import KubeletConfiguration
 from kubelet.container_config import ContainerConfigs
 from kubelet.dbus import SYSTEM_BUS
+from kubelet.debugging import PodPictures, debugged_network, debugged_runtime
 from kubelet.early_end import EarlyEnd
 from kubelet.eviction import EVERY_S, Eviction
 from kubelet.hardware import read_hardware
@@ -55,6 +56,7 @@ from kubelet.stats.sampler import Sampler
 from kubelet.user_ranges import UserRanges
 from kubelet.volumes import Volumes
 from podium.client.config import load_kubeconfig
+from podium.client.debugger import Debugger
 from podium.client.errors import ClientError
 from podium.client.event_recorder import EventRecorder
 from podium.client.http import Client
@@ -65,6 +67,7 @@ from podium.client.span_sender import SpanSender
 Object = dict[str, Any]
 log = logging.getLogger("kubelet")
 
+POD_SYNC = "pod-sync"
 WORKERS = 8
 RETRY_FIRST_S, RETRY_LAST_S = 0.02, 1.0
 HOUSEKEEPING_S = 60
@@ -174,8 +177,13 @@ class Kubelet:
         self._shutdown_lock = ShutdownLock(
             self._shutdown.grace_s, self._shutdown.begin, self._shutdown.cancel
         )
+        self._debugger = Debugger(
+            self._client, {POD_SYNC: f"kubelet/{name}"}, self._informers,
+            where=f"spec.controller=kubelet/{name}",
+        )  # fmt: skip
         self._sync = PodSync(
-            client=self._client, runtime=self._runtime, network=self._network,
+            client=self._client, runtime=debugged_runtime(self._runtime),
+            network=debugged_network(self._network),
             recorder=self._recorder, puller=self._puller, volumes=volumes, configs=configs,
             objects=self._objects, node=self._reporter.node, pods=self._source, requeue=self._wake,
             settings=self._settings, exits=self._exits, user_ranges=user_ranges, qos=self._qos,
@@ -183,7 +191,8 @@ class Kubelet:
             gates=(self._eviction.rejection, self._shutdown.rejection),
         )  # fmt: skip
         reconcile = self._metrics.timed_sync(self._sync.reconcile)
-        self._loop = ReconcileLoop("pod-sync", reconcile, workers=WORKERS)
+        pictures = PodPictures(self._source, self._runtime)
+        self._loop = ReconcileLoop(POD_SYNC, reconcile, workers=WORKERS, picture=pictures.of)
         self._node_loop = ReconcileLoop("node-status", self._reporter.reconcile)
         sampler = Sampler(
             name, node_dir, self._runtime, pods=self._source.list, log_dir=configs.log_dir,
@@ -257,6 +266,7 @@ class Kubelet:
             self._shutdown_lock.stop()
             clock.shutdown(wait=False)
         for part in (
+            self._debugger,
             self._loop,
             self._storage,
             self._node_loop,
@@ -311,9 +321,11 @@ class Kubelet:
         self._pods.add_handler(changed, lambda _, new: changed(new), gone)
         threading.Thread(target=self._follow_runtime, name="runtime-events", daemon=True).start()
         self._statics.start()
+        self._debugger.start()
         self._loop.start()
         self._informers.start()
         if self._pods.wait_synced():
+            self._debugger.wait_synced()
             pods = self._source.list()
             self._sync.count_running(pods)
             self._qos.start()

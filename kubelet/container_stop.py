@@ -16,6 +16,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from kubelet.debugging import hold_stop
 from kubelet.hooks import HookFailed, Hooks
 from kubelet.pod_plan import is_sidecar
 from kubelet.runtime.errors import RuntimeFailure
@@ -71,6 +72,9 @@ class ContainerStops:
     def begin(self, endings: Sequence[Ending]) -> None:
         """Those that are being ended already are left alone, unless they are now to be ended
         sooner; their hook has had its chance then."""
+        for ending in endings:
+            if not self.is_ending(ending.container.id):
+                hold_stop(ending.container.name, ending.grace_s)
         now = time.monotonic()
         new, sooner = list[Ending](), list[Ending]()
         with self._lock:

@@ -34,11 +34,13 @@ VERBS = {
     "top": ("top", "Show the CPU and memory in use."),
     "scale": ("scale", "Set the number of replicas."),
     "rollout": ("rollout", "Watch, undo, restart, pause or resume a rollout."),
+    "debug": ("debug", "Stop loops at breakpoints, step, and let things go wrong."),
     "image": ("image", "Pull, load, list or remove images on a node."),
 }
 SECTIONS = {
     "Cluster": ("up", "down", "status", "kubeconfig", "ui"),
     "Objects": ("apply", "get", "describe", "why", "delete", "scale", "rollout"),
+    "Inside": ("debug",),
     "Containers": ("logs", "exec", "attach", "cp", "port-forward", "top", "image"),
 }
 

@@ -23,6 +23,8 @@ Exchange = Callable[..., Object]
 VERBS = {"POST": "create", "PUT": "update", "PATCH": "patch", "DELETE": "delete"}
 REDACTED = "<redacted>"
 _SECRET = ("data", "stringData")
+# Nothing is stored, and what is answered is a secret, even to a dry run.
+_CHANGES_NOTHING = frozenset({"token"})
 _NOISE = ("metadata.resourceVersion", "metadata.managedFields", "metadata.generation")
 
 
@@ -54,6 +56,8 @@ def step_of(  # noqa: PLR0917 - as http.py sends them
         target = Target(path)
     except (LookupError, IndexError):
         return None
+    if target.subresource in _CHANGES_NOTHING:
+        return None
     sent = orjson.loads(body) if body else None
     name = target.name or _name_in(sent)
     planned = Planned(VERBS[method], target.resource.key, name, target.namespace)
@@ -65,8 +69,8 @@ def step_of(  # noqa: PLR0917 - as http.py sends them
             return before, _bound(before, sent)
         asked = {**(query or {}), "dryRun": "All"}
         after = exchange(method, path, asked, body, content_type)
-        if method == "DELETE":
-            return before, after if after.get("kind") == target.resource.kind else None
+        if after.get("kind") != target.resource.kind:
+            return None, None  # it answers with something else: a Status, a Scale
         return before, after
 
     def error(kind: str, by: str) -> Exception | None:

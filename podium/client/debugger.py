@@ -41,6 +41,7 @@ Object = dict[str, Any]
 MOST_STOPS = 16  # of a process at a time; further keys wait in their queue
 HELD_BACK_S = 0.5  # how long a key that is one too many waits in its queue, again and again
 AWAY_S = 5.0  # without the API server nobody could end a stop
+SYNC_S = 2.0
 LOOK_S = 1.0  # how often a stop looks whether it should end by itself
 CHANGES_SHOWN, PLANNED_SHOWN, DONE_SHOWN = 50, 20, 20
 MOST_BYTES = 16 * 1024  # of an object, of a body: longer ones are cut
@@ -192,6 +193,10 @@ class Debugger:
         """From now on reconciles of this process can be stopped."""
         self._publisher.start()
         debug_hook.install(self)
+
+    def wait_synced(self) -> None:
+        """Until the breakpoints are known, for a moment at most: they come with everything else."""
+        self._informer.wait_synced(SYNC_S)
 
     def stop(self) -> None:
         """Let everything go on. Safe to repeat."""
@@ -417,6 +422,8 @@ class Debugger:
             before = debug_hook.watched(None, lambda: self._at(resource, subject, version - 1))
         except ClientError as error:
             return f"the version before {version} cannot be had: {error}"
+        if before is debug_hook.ABSENT and debugging.node_of(watching.controller):
+            return "before this version the kubelet did not know the Pod"
         with self._changed:
             cached = (resource.key, meta.key_of(subject))
             self._stale[watching.loop.name, watching.key] = (name, cached, before)
