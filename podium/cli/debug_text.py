@@ -30,6 +30,9 @@ def stop_lines(found: Object, stop: Object, now: datetime | None = None) -> Line
         yield f"  injected: {stop['injected']}: what is observed is an older version"
     item = stop.get("item") or {}
     yield f"  queue {item.get('queue')}: {_item(item)}"
+    for cause in item.get("causes") or ():
+        what = "the status of " if cause.get("isStatus") else ""
+        yield f"  because {what}{cause['object']} changed at {cause['resourceVersion']}"
     yield from _section("observed", stop.get("observed"))
     yield from _section("desired", stop.get("desired"))
     yield from _done(stop.get("writes") or ())
@@ -41,7 +44,7 @@ def _item(item: Object) -> str:
     if item.get("waitedMs") is not None:
         words.append(f"waited {item['waitedMs']:g} ms")
     if item.get("failures"):
-        words.append(f"failed {item['failures']} times before")
+        words.append(f"failed before: {item['failures']}")
     if item.get("waiting"):
         words.append(f"{item['waiting']} more keys wait")
     return ", ".join(words)

@@ -222,7 +222,8 @@ def _pod(pod: Object, _: list[Object]) -> Lines:
     yield from _many("Tolerations", [_toleration(one) for one in spec.get("tolerations") or ()])
     decision = decision_of(pod)
     if decision is not None:
-        yield from _many("Scheduling", list(scheduling(decision)))
+        yield "Scheduling:"
+        yield from (f"{INDENT}{line}" for line in scheduling(decision))
 
 
 def _gates(gates: Sequence[Object], conditions: Sequence[Object]) -> Lines:

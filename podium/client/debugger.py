@@ -27,7 +27,7 @@ import orjson
 from podium.api import debugging, meta, scheme
 from podium.api.expression import Expression, ExpressionError
 from podium.api.selectors import EVERYTHING, LabelSelector, SelectorError, from_dict
-from podium.client import debug_hook
+from podium.client import debug_hook, tracing
 from podium.client.clock import Clock, SystemClock
 from podium.client.debug_hook import Interrupted, Picture, Planned, Step
 from podium.client.debug_writes import changes, outcome_of, without_secrets
@@ -481,8 +481,7 @@ class Watching:
         self._is_running = self._is_interrupted = False
         self._done: list[Object] = []
         self._steps = 0
-        self._item = {"key": key, "queue": loop.name, "failures": loop.queue.failures(key),
-                      "waiting": len(loop.queue)}  # fmt: skip
+        self._item = _item(loop, key)
 
     def look(self) -> None:
         """See what the key is about, and who wants to stop it."""
@@ -623,6 +622,27 @@ class Watching:
             kinds = {name: self.subject.get(name, "") for name in ("apiVersion", "kind")}
             shown["object"] = {name: value for name, value in {**kinds, **named}.items() if value}
         return shown
+
+
+def _item(loop: ReconcileLoop, key: str) -> Object:
+    """What is known of a key that was taken from its queue: how long it waited, and why it was
+    wanted: the changes that woke it, the one that counts most first."""
+    reasons = loop.queue.why(key)
+    item: Object = {
+        "key": key,
+        "queue": loop.name,
+        "failures": loop.queue.failures(key),
+        "waiting": len(loop.queue),
+    }
+    if reasons.since_us:
+        item["waitedMs"] = round((tracing.now_us() - reasons.since_us) / 1000, 3)
+    if reasons.causes:
+        item["causes"] = [
+            {"resourceVersion": str(cause.rv), "object": cause.key, "isStatus": cause.is_status,
+             "traceId": cause.trace_id, "spanId": cause.span_id}
+            for cause in reasons.causes
+        ]  # fmt: skip
+    return item
 
 
 def _words(planned: Planned) -> Object:

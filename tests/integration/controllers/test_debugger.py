@@ -101,6 +101,8 @@ def test_a_deployment_stops_before_its_first_write_and_another_goes_on(
         stop = stopped(room)
         assert next_write(stop) == ("create", "replicasets.apps")
         assert stop["key"] == "default/web"
+        made = room.client.get("deployments", "web", "default")["metadata"]["resourceVersion"]
+        assert [cause["resourceVersion"] for cause in stop["item"]["causes"]] == [made]
         assert stop["desired"]["replicas"] == 2
         assert stop["observed"]["replicaSets"] == []
         assert stop["plannedWrites"][0]["body"]["spec"]["replicas"] == 2
