@@ -87,16 +87,17 @@ def is_allowed(store: Store, user: User, action: Action) -> bool:
     if MASTERS in user.groups:
         return True
     if user.name == "system:kube-controller-manager":
-        return action.subresource not in _INTERACTIVE and not _sets_breakpoint(action)
+        return action.subresource not in _INTERACTIVE and not _debugs(action)
     if user.name == "system:kube-scheduler":
         return _scheduler_may(action)
     node = node_of(user)
     return node is not None and _node_may(store, node, action)
 
 
-def _sets_breakpoint(action: Action) -> bool:
-    """Only a person stops our loops; the loops say where they have stopped."""
-    return action.plural == "breakpoints" and action.verb in ("create", "update", "patch")
+def _debugs(action: Action) -> bool:
+    """Only a person stops our loops or has things go wrong; loops say where they have stopped."""
+    is_made = action.verb in ("create", "update", "patch")
+    return is_made and action.plural in ("breakpoints", "faults", "faults/status")
 
 
 def node_of(user: User) -> str | None:

@@ -18,6 +18,7 @@ class ServerConfig:
     port: int
     database: str
     pki: Path
+    is_lab: bool = False  # whether faults may be injected
 
 
 def read_config(data_dir: Path) -> ServerConfig:
@@ -26,8 +27,9 @@ def read_config(data_dir: Path) -> ServerConfig:
     try:
         found = json.loads(path.read_text())
         config = ServerConfig(
-            found["host"], int(found["port"]), found["database"], data_dir / "pki"
-        )
+            found["host"], int(found["port"]), found["database"], data_dir / "pki",
+            is_lab=bool(found.get("lab")),
+        )  # fmt: skip
     except OSError as error:
         raise ServerError(f"cannot read {path}: {error.strerror}") from error
     except (ValueError, KeyError, TypeError) as error:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import contextlib
 import http.client
 import ssl
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -56,7 +56,9 @@ class Endpoint:
 class KubeletProxy:
     """One per server. `handle(call)` answers log, exec, attach, portforward and proxy."""
 
-    def __init__(self, verbs: Verbs, pki: Path) -> None:
+    def __init__(self, verbs: Verbs, pki: Path, check: Callable[[str], None]) -> None:
+        """`check(node)` raises ApiError if the node must not be reached (fault_lab.py)."""
+        self._check = check
         self._verbs = verbs
         self._pki = pki
         self._context: ssl.SSLContext | None = None  # made when a kubelet is first called
@@ -134,6 +136,7 @@ class KubeletProxy:
 
     def _endpoint(self, node_name: str) -> Endpoint:
         node = self._verbs.find_named(resource("nodes"), "", node_name).object
+        self._check(node_name)
         found = node.get("status") or {}
         addresses = {a["type"]: a["address"] for a in found.get("addresses") or ()}
         port = ((found.get("daemonEndpoints") or {}).get("kubeletEndpoint") or {}).get("Port")

@@ -19,6 +19,7 @@ from apiserver import discovery, openapi, openid, origins, why
 from apiserver.authentication import Authenticator
 from apiserver.authorization import MASTERS, authorize
 from apiserver.errors import ApiError
+from apiserver.fault_lab import FaultLab
 from apiserver.http_server import BadRequestLine
 from apiserver.insight import Insight
 from apiserver.kubelet_proxy import KubeletProxy
@@ -66,6 +67,7 @@ class Rooms:
     resource_metrics: ResourceMetrics
     authenticator: Authenticator
     metrics: Metrics
+    faults: FaultLab
     spans: SpanLog
 
     def handle(self, environ: dict[str, Any]) -> Reply:
@@ -79,6 +81,7 @@ class Rooms:
         call = parse(environ["REQUEST_METHOD"], path, environ["QUERY_STRING"], user, environ)
         environ["podium.call"] = call
         authorize(self.verbs.store, call)
+        self.faults.check(call)
         if call.method not in ("GET", "HEAD"):
             manager = call.query.get("fieldManager", "")
             origins.current.set(

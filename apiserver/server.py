@@ -10,6 +10,7 @@ from apiserver.clock_jobs import ClockJobs
 from apiserver.cluster_file import ServerConfig
 from apiserver.database import hold_database, open_database
 from apiserver.default_objects import create_default_objects
+from apiserver.fault_lab import FaultLab
 from apiserver.http_server import HttpServer, server_context
 from apiserver.kubelet_proxy import KubeletProxy
 from apiserver.metrics import Metrics
@@ -35,8 +36,9 @@ class ApiServer:
         self.hub.begin(self.store.revisions()[0])
         self.verbs = Verbs(self.store, self.hub)
         pki = config.pki
-        kubelets = KubeletProxy(self.verbs, pki)
         tokens = ServiceAccountTokens(self.store, TokenSigner(pki / "sa.key"))
+        self.faults = FaultLab(self.verbs, pki.parent if config.is_lab else None)
+        kubelets = KubeletProxy(self.verbs, pki, self.faults.check_node)
         rooms = Rooms(
             verbs=self.verbs,
             subresources=Subresources(self.verbs, tokens),
@@ -44,6 +46,7 @@ class ApiServer:
             resource_metrics=ResourceMetrics(self.verbs, kubelets),
             authenticator=Authenticator(Sessions((pki / "apiserver.key").read_bytes()), tokens),
             metrics=Metrics(),
+            faults=self.faults,
             spans=SpanLog(self.store),
         )
         context = server_context(
@@ -60,10 +63,12 @@ class ApiServer:
         self.store.start()
         create_default_objects(self.store)
         self.clock_jobs.start()
+        self.faults.start()
         self.http.start()
 
     def stop(self) -> None:
         self.clock_jobs.stop()
+        self.faults.stop()
         self.hub.end()
         self.http.stop()
         self.store.stop()

@@ -392,6 +392,10 @@ class Store:
         record: Record = job.result.get()
         return record
 
+    def slow_down(self, delay_s: float) -> None:
+        """Have every commit wait for so long; 0 for none."""
+        self._writer.delay_s = delay_s
+
     def run_task(self, task: Callable[[Connection], T]) -> T:
         """Run upkeep in the writer's transaction and wait for its commit (from a greenlet)."""
         job = Task(task)

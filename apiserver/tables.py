@@ -437,6 +437,21 @@ def _breakpoint(obj: Object, now: datetime) -> list[Cell]:
     ]
 
 
+def _fault(obj: Object, now: datetime) -> list[Cell]:
+    spec, status = _sections(obj)
+    is_active = status.get("phase") == "Active" and status.get("endTime")
+    left = datetime.fromisoformat(status["endTime"]) - now if is_active else None
+    return [
+        _name(obj),
+        spec.get("type", ""),
+        spec.get("target") or NONE,
+        status.get("phase") or "Pending",
+        human_duration(left.total_seconds()) if left is not None else NONE,
+        _created(obj, now),
+        status.get("message") or NONE,
+    ]
+
+
 def _plain(obj: Object, now: datetime) -> list[Cell]:
     return [_name(obj), _created(obj, now)]
 
@@ -502,6 +517,7 @@ _COLUMNS = {
     "breakpoints.debug.podium.dev": _columns_of(
         "Name Controller Selector Phase Hits:integer Stopped_At Age Next_Write+ Condition+"
     ),
+    "faults.debug.podium.dev": _columns_of("Name Type Target Phase Ends_In Age Message+"),
     "events": _columns_of(
         "Last_Seen Type Reason Object Subobject+ Source+ Message First_Seen+ Count:integer+ Name+"
     ),
@@ -534,5 +550,6 @@ _ROWS: dict[str, Callable[[Object, datetime], list[Cell]]] = {
     "runtimeclasses.node.k8s.io": _runtime_class,
     "storageclasses.storage.k8s.io": _storage_class,
     "breakpoints.debug.podium.dev": _breakpoint,
+    "faults.debug.podium.dev": _fault,
     "events": _event,
 }

@@ -214,6 +214,7 @@ class Verbs:
             wants_bookmarks=wants_bookmarks,
             timeout_s=float(_number(call, "timeoutSeconds") or DEFAULT_TIMEOUT_S),
             filter=filter_,
+            user=call.user,
             shape=shapes.for_watch(form, call.resource, call.query.get("includeObject", "")),
             initial=initial,
             wants_initial_end=bool(sends_initial),

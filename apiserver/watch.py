@@ -16,10 +16,12 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+import gevent
 import orjson
 from gevent.event import Event
 
 from apiserver.listing import Filter
+from apiserver.request_info import ANONYMOUS, User
 from apiserver.storage import Change, Compacted, Record, Store
 from podium.api import status
 from podium.api.scheme import Resource
@@ -79,6 +81,8 @@ class WatchHub:
         self._bytes = 0
         self._waiting: dict[str, set[Event]] = defaultdict(set)
         self._ended = False
+        self._watches: dict[Event, tuple[Resource, WatchOptions]] = {}
+        self._delay: Callable[[Resource, User], float] | None = None
 
     def begin(self, revision: int) -> None:
         """Before the first change: what is already in the database."""
@@ -107,6 +111,25 @@ class WatchHub:
     def has_ended(self) -> bool:
         return self._ended
 
+    def disturb(
+        self,
+        is_dropped: Callable[[Resource, User], bool],
+        delay_s: Callable[[Resource, User], float],
+    ) -> None:
+        """Break the watches for which that is so, and let others lag (fault_lab.py)."""
+        self._delay = delay_s
+        for wake, (kind, options) in list(self._watches.items()):
+            options.delay_s = delay_s(kind, options.user)
+            if is_dropped(kind, options.user):
+                options.is_dropped = True
+                wake.set()
+
+    def opened(self, wake: Event, kind: Resource, options: WatchOptions) -> None:
+        """A watch begins; `stop_waiting` is its end."""
+        self._watches[wake] = (kind, options)
+        if self._delay is not None:
+            options.delay_s = self._delay(kind, options.user)
+
     def wait_on(self, resource: str, event: Event | None = None) -> Event:
         """An event that is set at each change of a resource; a given one, for several of them."""
         event = event or Event()
@@ -115,6 +138,7 @@ class WatchHub:
 
     def stop_waiting(self, resource: str, event: Event) -> None:
         self._waiting[resource].discard(event)
+        self._watches.pop(event, None)
 
     def count(self) -> int:
         """How many watches are open."""
@@ -148,6 +172,9 @@ class WatchOptions:
     initial: list[Record] | None = None  # first sent as ADDED
     wants_initial_end: bool = False  # a bookmark that says where the initial ones end
     wants_causes: bool = False  # beside each object what made it so
+    user: User = ANONYMOUS
+    is_dropped: bool = False  # a fault has broken it
+    delay_s: float = 0.0  # a fault lets it lag
 
 
 def frame(type_: str, body: bytes) -> bytes:
@@ -167,6 +194,7 @@ def stream(
 ) -> Iterator[bytes]:
     """The watch's bytes, until its time is up or its client has gone."""
     wake = hub.wait_on(resource.key)
+    hub.opened(wake, resource, options)
     client.on_readable(wake.set)
     try:
         yield from _initial(resource, options)
@@ -200,6 +228,8 @@ def _follow(
     next_bookmark = time.monotonic() + BOOKMARK_EVERY_S
     while not hub.has_ended:
         wake.clear()
+        if options.is_dropped:
+            return
         upto = hub.revision
         try:
             happened = hub.changes_after(store, resource.key, rv)
@@ -208,6 +238,8 @@ def _follow(
             return
         if happened:
             rv = happened[-1].rv
+            if options.delay_s:
+                gevent.sleep(options.delay_s)
             yield from _frames(happened, options)
             continue
         rv = max(rv, upto)

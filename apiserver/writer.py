@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import queue
 import threading
+import time
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
@@ -68,6 +69,7 @@ class Writer:
         self._log_change = Prepared(insert(changes), engine)
         self._log_cause = Prepared(cause_log.insertion(), engine)
         self._needs_lock = engine.dialect.name != "sqlite"  # there BEGIN IMMEDIATE has locked all
+        self.delay_s = 0.0  # a fault that slows the store down
         self._thread = threading.Thread(target=self._run, name="writer", daemon=True)
 
     def start(self) -> None:
@@ -87,6 +89,8 @@ class Writer:
         connection = self._connect()
         try:
             while (batch := self._next_batch()) is not None:
+                if self.delay_s:
+                    time.sleep(self.delay_s)
                 connection = self._commit_all(connection, batch)
         finally:
             connection.close()

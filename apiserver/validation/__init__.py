@@ -14,6 +14,7 @@ from apiserver.validation import (
     cluster,
     configuration,
     debugging,
+    faults,
     pods,
     storage,
     workloads,
@@ -24,6 +25,7 @@ from apiserver.validation.metadata import validate_metadata, validate_metadata_u
 from apiserver.validation.resize import validate_resize
 from apiserver.validation.workloads import validate_scale
 from podium.api.debugging import BREAKPOINTS
+from podium.api.faults import FAULTS
 from podium.api.scheme import Resource
 from podium.api.status import Cause
 
@@ -55,6 +57,7 @@ _ON_CREATE: dict[str, Callable[[Object], list[Cause]]] = {
     "runtimeclasses.node.k8s.io": classes.validate_runtime_class,
     "storageclasses.storage.k8s.io": storage.validate_storage_class,
     BREAKPOINTS: debugging.validate_breakpoint,
+    FAULTS: faults.validate_fault,
 }
 
 # Instead of the rules for creation; a kind that is not here has those.
@@ -70,6 +73,7 @@ _ON_UPDATE: dict[str, Callable[[Object, Object], list[Cause]]] = {
     "runtimeclasses.node.k8s.io": classes.validate_runtime_class_update,
     "storageclasses.storage.k8s.io": storage.validate_storage_class_update,
     BREAKPOINTS: debugging.validate_breakpoint_update,
+    FAULTS: faults.validate_fault_update,
 }
 
 # Whose selector stays what it was.

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 from podium.api.debugging import BREAKPOINTS, DEFAULT_STOP_S
+from podium.api.faults import DEFAULT_S, FAULTS
 from podium.api.scheme import Resource
 
 Object = dict[str, Any]
@@ -245,6 +246,10 @@ def _breakpoint(found: Object) -> None:
     _put(found.setdefault("spec", {}), maxStopSeconds=DEFAULT_STOP_S)
 
 
+def _fault(found: Object) -> None:
+    _put(found.setdefault("spec", {}), seconds=DEFAULT_S)
+
+
 _BY_KEY: dict[str, Callable[[Object], None]] = {
     "pods": _pod,
     "deployments.apps": _deployment,
@@ -258,4 +263,5 @@ _BY_KEY: dict[str, Callable[[Object], None]] = {
     "priorityclasses.scheduling.k8s.io": _priority_class,
     "storageclasses.storage.k8s.io": _storage_class,
     BREAKPOINTS: _breakpoint,
+    FAULTS: _fault,
 }

@@ -84,6 +84,7 @@ RESOURCES: tuple[Resource, ...] = (
              False),
     Resource("debug.podium.dev", "v1", "Breakpoint", "breakpoints", "breakpoint", ("bp",), False,
              (), ("status",)),
+    Resource("debug.podium.dev", "v1", "Fault", "faults", "fault", (), False, (), ("status",)),
 )  # fmt: skip
 
 _BY_PATH = {(r.group, r.version, r.plural): r for r in RESOURCES}

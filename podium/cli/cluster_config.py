@@ -37,6 +37,7 @@ class ClusterConfig:
     database: str
     pod_cidr: str
     nodes: tuple[NodeConfig, ...] = field(default=())
+    lab: bool = False  # whether faults may be injected
 
     def to_json(self) -> dict[str, Any]:
         """The file's own form (camelCase)."""
@@ -46,6 +47,7 @@ class ClusterConfig:
             "port": self.port,
             "database": self.database,
             "podCIDR": self.pod_cidr,
+            "lab": self.lab,
             "nodes": [
                 {
                     "name": node.name,
@@ -88,8 +90,9 @@ def read(data_dir: str | Path) -> ClusterConfig | None:
             for node in raw["nodes"]
         )
         return ClusterConfig(
-            raw["id"], raw["host"], int(raw["port"]), raw["database"], raw["podCIDR"], nodes
-        )
+            raw["id"], raw["host"], int(raw["port"]), raw["database"], raw["podCIDR"], nodes,
+            lab=bool(raw.get("lab")),
+        )  # fmt: skip
     except (KeyError, TypeError) as error:
         raise ValueError(f"{path} is not a cluster of podium's: {error} is missing") from error
 

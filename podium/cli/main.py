@@ -35,12 +35,13 @@ VERBS = {
     "scale": ("scale", "Set the number of replicas."),
     "rollout": ("rollout", "Watch, undo, restart, pause or resume a rollout."),
     "debug": ("debug", "Stop loops at breakpoints, step, and let things go wrong."),
+    "fault": ("fault", "Let things go wrong in a cluster started with --lab."),
     "image": ("image", "Pull, load, list or remove images on a node."),
 }
 SECTIONS = {
     "Cluster": ("up", "down", "status", "kubeconfig", "ui"),
     "Objects": ("apply", "get", "describe", "why", "delete", "scale", "rollout"),
-    "Inside": ("debug",),
+    "Inside": ("debug", "fault"),
     "Containers": ("logs", "exec", "attach", "cp", "port-forward", "top", "image"),
 }
 

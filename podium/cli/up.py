@@ -49,6 +49,7 @@ class Wishes:
     pod_cidr: str | None = None
     kubelet_config: Path | None = None
     runtime: str | None = None
+    lab: bool | None = None
 
 
 @click.command()
@@ -66,6 +67,7 @@ class Wishes:
 )
 @click.option("--systemd", is_flag=True, help="Have systemd start the cluster at each boot.")
 @click.option("--runtime", type=click.Choice(RUNTIMES), help="What makes containers (podium).")
+@click.option("--lab/--no-lab", default=None, help="Let faults be injected (podium fault; kept).")
 @click.option("--first-lesson", is_flag=True, help="Run manifests/01-… and show what to do next.")
 @cluster_options
 def command(data_dir: Path, detach: bool, first_lesson: bool, systemd: bool, **wishes: Any) -> None:
@@ -167,7 +169,7 @@ def _settle(data_dir: Path, wishes: Wishes) -> cluster_config.ClusterConfig:
 def _new_config(data_dir: Path, wishes: Wishes) -> cluster_config.ClusterConfig:
     name = wishes.node_name or preflight.default_node_name()
     preflight.check_node_name(name)
-    return cluster_config.single_node(
+    config = cluster_config.single_node(
         preflight.new_cluster_id(),
         data_dir,
         host=wishes.host or "127.0.0.1",
@@ -177,6 +179,7 @@ def _new_config(data_dir: Path, wishes: Wishes) -> cluster_config.ClusterConfig:
         database=wishes.database,
         runtime=wishes.runtime or RUNTIMES[0],
     )
+    return dataclasses.replace(config, lab=bool(wishes.lab))
 
 
 def _adjusted(config: cluster_config.ClusterConfig, wishes: Wishes) -> cluster_config.ClusterConfig:
@@ -204,6 +207,7 @@ def _adjusted(config: cluster_config.ClusterConfig, wishes: Wishes) -> cluster_c
         host=wishes.host or config.host,
         port=config.port if wishes.port is None else wishes.port,
         database=wishes.database or config.database,
+        lab=config.lab if wishes.lab is None else wishes.lab,
     )
 
 

@@ -1,0 +1,273 @@
+"""Brings about what Faults ask for, and ends it. Room apiserver; made by server.py.
+
+Only in a cluster that was started with `podium up --lab`; everywhere else Faults are refused. Most
+of what can go wrong for a loop goes wrong at the server that it speaks to: it is cut off, its watch
+breaks or lags, the store is slow. That is done here, to the cluster's own components and never to
+people, who want to watch. For the rest this room leaves its walls, as nothing else of it does: it
+kills a component by the pid that the supervisor has recorded, and has a child hold memory.
+
+A fault is over at its `endTime`, or when it is deleted. A restart of this server goes on with it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import gevent
+
+from apiserver import listing
+from apiserver.authorization import MASTERS, node_of
+from apiserver.errors import ApiError, Conflicted
+from apiserver.request_info import Call, User
+from apiserver.storage import Record
+from apiserver.verbs import Verbs
+from podium.api import meta, quantity, status
+from podium.api.faults import FAULTS, KEPT
+from podium.api.scheme import Resource, resource
+
+Object = dict[str, Any]
+
+LEFT_FREE_BYTES = 256 << 20  # memory that a fault leaves to the machine
+_HOLD = (
+    "import ctypes, signal, sys\n"
+    "ctypes.CDLL(None).prctl(1, signal.SIGKILL)\n"  # PR_SET_PDEATHSIG: it ends with us
+    "held = bytearray(int(sys.argv[1]))\n"
+    "for at in range(0, len(held), 4096): held[at] = 1\n"
+    "signal.pause()\n"
+)
+
+log = logging.getLogger("apiserver.faults")
+
+
+@dataclass(frozen=True, slots=True)
+class Effects:
+    """What is wrong just now. A resource "" stands for all."""
+
+    cut_off: frozenset[str] = frozenset()  # nodes
+    dropped: frozenset[str] = frozenset()  # resources that cannot be watched
+    delay_s: dict[str, float] = field(default_factory=dict)  # of watches, by resource
+    store_delay_s: float = 0.0
+
+    def drops(self, kind: Resource) -> bool:
+        return "" in self.dropped or kind.key in self.dropped
+
+    def watch_delay_s(self, kind: Resource) -> float:
+        return max(self.delay_s.get("", 0.0), self.delay_s.get(kind.key, 0.0))
+
+
+class FaultLab:
+    """`data_dir` None: this is no lab."""
+
+    def __init__(self, verbs: Verbs, data_dir: Path | None) -> None:
+        self._verbs, self._data_dir = verbs, data_dir
+        self._effects = Effects()
+        self._holding: dict[str, subprocess.Popen[bytes]] = {}  # by the fault's uid
+        self._task: gevent.Greenlet | None = None
+
+    def start(self) -> None:
+        if self._data_dir is not None:
+            self._task = gevent.spawn(self._run)
+
+    def stop(self) -> None:
+        if self._task is not None:
+            self._task.kill()
+        self._hold({})
+
+    # --- what is asked on each request ----------------------------------------------------------
+
+    def check(self, call: Call) -> None:
+        """ApiError for a request that a fault spoils, and for a fault where none may be."""
+        if self._data_dir is None:
+            if call.resource.key == FAULTS and call.verb == "create":
+                why = "faults are for a cluster that was started with podium up --lab"
+                raise ApiError(status.forbidden(call.resource, "", why))
+            return
+        if not is_component(call.user):
+            return
+        node = node_of(call.user)
+        if node is not None and node in self._effects.cut_off:
+            raise ApiError(status.unavailable(f"node {node} is cut off by a fault"))
+        if call.verb == "watch" and self._effects.drops(call.resource):
+            raise ApiError(status.unavailable(f"{call.resource.plural} cannot be watched: a fault"))
+
+    def check_node(self, node: str) -> None:
+        """ApiError if the node cannot be reached."""
+        if node in self._effects.cut_off:
+            raise ApiError(status.unavailable(f"node {node} is cut off by a fault"))
+
+    # --- faults, as they come and go ------------------------------------------------------------
+
+    def _run(self) -> None:
+        wake = self._verbs.hub.wait_on(FAULTS)
+        while True:
+            wake.clear()
+            try:
+                wait_s = self._look()
+            except Exception:
+                log.exception("faults could not be looked at")
+                wait_s = 1.0
+            wake.wait(wait_s)
+
+    def _look(self) -> float | None:
+        """Begin, go on with and end faults; seconds until one of them ends."""
+        now = datetime.now(UTC)
+        active: list[Record] = []
+        over: list[Record] = []
+        kind = resource(FAULTS)
+        for record in listing.select(self._verbs.store, kind, listing.Filter(None), 0).records:
+            phase = self._advance(record, now)
+            (active if phase == "Active" else over).append(record)
+        self._put(list(_specs(active)))
+        for record in sorted(over, key=lambda one: one.rv)[:-KEPT]:
+            self._write(record, record.object, is_delete=True)
+        ends = [_end_of(record.object) for record in active]
+        left_s = [(end - now).total_seconds() for end in ends if end is not None]
+        return max(min(left_s), 0.0) if left_s else (0.0 if len(active) > len(left_s) else None)
+
+    def _advance(self, record: Record, now: datetime) -> str:
+        """Write the next phase of a fault; the phase that it is in."""
+        found = json.loads(record.body)
+        phase = (found.get("status") or {}).get("phase")
+        if phase is None:
+            return self._begin(record, found, now)
+        end = _end_of(found)
+        if phase == "Active" and (end is None or end <= now):
+            found["status"] |= {"phase": "Ended"}
+            self._write(record, found)
+            return "Ended"
+        return str(phase)
+
+    def _begin(self, record: Record, fault: Object, now: datetime) -> str:
+        spec = fault["spec"]
+        until = now + timedelta(seconds=spec["seconds"])
+        started: Object = {"startTime": meta.now_micro(now), "endTime": meta.now_micro(until)}
+        problem, pid = self._problem(spec), 0
+        if spec["type"] == "Kill" and not problem:
+            pid = self._pids().get(spec["target"], 0)
+            started["endTime"] = started["startTime"]
+            started["message"] = f"killed {spec['target']} (pid {pid})"
+        if problem:
+            started["message"] = problem
+        started["phase"] = "Failed" if problem else "Ended" if pid else "Active"
+        if not self._write(record, {**fault, "status": started}):
+            return ""
+        log.warning("fault %s: %s", record.name, started.get("message") or spec)
+        if pid:  # only now: it may be ourselves, and must not be done twice
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        return str(started["phase"])
+
+    def _problem(self, spec: Object) -> str:
+        """Why this cannot be; "" if it can."""
+        if spec["type"] == "Kill" and not self._pids().get(spec["target"]):
+            running = ", ".join(sorted(self._pids()))
+            return f'component "{spec["target"]}" does not run; there are {running}'
+        if spec["type"] == "CutOff" and self._verbs.store.get("nodes", "", spec["target"]) is None:
+            return f'nodes "{spec["target"]}" not found'
+        if spec["type"] == "FillMemory":
+            free = _available_bytes() - LEFT_FREE_BYTES
+            if quantity.memory_bytes(spec["memory"]) > free:
+                return f"there is not so much memory to fill: at most {max(free, 0) >> 20}Mi"
+        return ""
+
+    def _write(self, record: Record, obj: Object, *, is_delete: bool = False) -> bool:
+        """Whether it was; if not it has just been changed, and we are woken again."""
+        try:
+            self._verbs.store.write(FAULTS, obj, record, is_delete=is_delete)
+        except Conflicted:
+            return False
+        return True
+
+    def _pids(self) -> dict[str, int]:
+        """Components that run, as the supervisor has recorded them."""
+        assert self._data_dir is not None
+        try:
+            records = json.loads((self._data_dir / "run" / "components.json").read_text())
+        except (OSError, ValueError):
+            return {}
+        return {one["name"]: one["pid"] for one in records if one["pid"]}
+
+    # --- effects --------------------------------------------------------------------------------
+
+    def _put(self, specs: list[tuple[str, Object]]) -> None:
+        before, self._effects = self._effects, effects_of([spec for _, spec in specs])
+        self._verbs.store.slow_down(self._effects.store_delay_s)
+        if self._effects != before:
+            self._verbs.hub.disturb(
+                lambda kind, user: (
+                    is_component(user)
+                    and (self._effects.drops(kind) or node_of(user) in self._effects.cut_off)
+                ),
+                lambda kind, user: self._effects.watch_delay_s(kind) if is_component(user) else 0.0,
+            )
+        self._hold(
+            {
+                uid: quantity.memory_bytes(spec["memory"])
+                for uid, spec in specs
+                if spec["type"] == "FillMemory"
+            }
+        )
+
+    def _hold(self, wanted: dict[str, int]) -> None:
+        """Have so much memory held for each of these faults, and for no others."""
+        for uid in [uid for uid in self._holding if uid not in wanted]:
+            holder = self._holding.pop(uid)
+            holder.kill()
+            holder.wait()
+        for uid, size in wanted.items():
+            if uid not in self._holding:
+                argv = [sys.executable, "-I", "-S", "-c", _HOLD, str(size)]
+                self._holding[uid] = subprocess.Popen(argv, stdin=subprocess.DEVNULL)
+
+
+def is_component(user: User) -> bool:
+    """A part of the cluster, not a person or a Pod."""
+    return user.name.startswith("system:") and MASTERS not in user.groups and not user.uid
+
+
+def effects_of(specs: list[Object]) -> Effects:
+    """All faults that are active, together."""
+    cut_off, dropped = set[str](), set[str]()
+    delays: dict[str, float] = {}
+    store_delay_s = 0.0
+    for spec in specs:
+        target, delay_s = spec.get("target") or "", (spec.get("delayMilliseconds") or 0) / 1000
+        key = resource(target).key if target and spec["type"].endswith("Watch") else ""
+        match spec["type"]:
+            case "CutOff":
+                cut_off.add(target)
+            case "DropWatch":
+                dropped.add(key)
+            case "DelayWatch":
+                delays[key] = max(delays.get(key, 0.0), delay_s)
+            case "SlowStore":
+                store_delay_s = max(store_delay_s, delay_s)
+    return Effects(frozenset(cut_off), frozenset(dropped), delays, store_delay_s)
+
+
+def _specs(records: list[Record]) -> Iterator[tuple[str, Object]]:
+    for record in records:
+        yield record.uid, record.object["spec"]
+
+
+def _end_of(fault: Object) -> datetime | None:
+    text = (fault.get("status") or {}).get("endTime")
+    return meta.parse_time(text) if text else None
+
+
+def _available_bytes() -> int:
+    for line in Path("/proc/meminfo").read_text().splitlines():
+        if line.startswith("MemAvailable:"):
+            return int(line.split()[1]) * 1024
+    return 0

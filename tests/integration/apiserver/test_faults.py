@@ -1,0 +1,200 @@
+"""Faults, in a lab and where there is none: the real API server, without its components."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from podium.client.errors import Forbidden, Invalid, ServerError
+from podium.client.http import Client
+from tests.support.api_server import ApiServerProcess, running_api_server
+from tests.support.builders import a_node, a_pod, unstored
+from tests.support.waiting import eventually
+
+Object = dict[str, Any]
+FAULTS = "faults.debug.podium.dev"
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApiServerProcess]:
+    """Of a cluster that was started with --lab."""
+    data_dir = tmp_path_factory.mktemp("lab")
+    lab = ApiServerProcess(data_dir)
+    config = data_dir / "cluster.json"
+    config.write_text(json.dumps({**json.loads(config.read_text()), "lab": True}))
+    lab.start()
+    try:
+        yield lab
+    finally:
+        lab.stop()
+
+
+@pytest.fixture
+def admin(server: ApiServerProcess) -> Iterator[Client]:
+    client = server.client()
+    yield client
+    for fault in client.list(FAULTS)["items"]:
+        client.delete(FAULTS, fault["metadata"]["name"])
+
+
+def begin(admin: Client, type_: str, **spec: Any) -> Object:
+    """The fault, once it has begun."""
+    made = {"metadata": {"generateName": "fault-"}, "spec": {"type": type_, **spec}}
+    name = admin.create(FAULTS, made)["metadata"]["name"]
+
+    def begun() -> Object | None:
+        found = admin.get(FAULTS, name)
+        return found if (found.get("status") or {}).get("phase") else None
+
+    return eventually(begun) or {}
+
+
+def undo(admin: Client, fault: Object) -> None:
+    admin.delete(FAULTS, fault["metadata"]["name"])
+
+
+def works(call: Any) -> bool:
+    try:
+        call()
+    except ServerError:
+        return False
+    return True
+
+
+def test_a_node_that_is_cut_off_is_not_answered_until_that_is_undone(
+    server: ApiServerProcess, admin: Client
+) -> None:
+    node = server.client("node-node-1")
+    node.create("nodes", unstored(a_node("node-1")))
+    fault = begin(admin, "CutOff", target="node-1")
+    with pytest.raises(ServerError, match="node node-1 is cut off by a fault"):
+        node.get("nodes", "node-1")
+    assert admin.get("nodes", "node-1")
+    undo(admin, fault)
+    eventually(lambda: works(lambda: node.get("nodes", "node-1")))
+
+
+def test_a_fault_ends_by_itself(server: ApiServerProcess, admin: Client) -> None:
+    controllers = server.client("controllers")
+    fault = begin(admin, "DropWatch", target="pods", seconds=1)
+    assert not works(lambda: controllers.watch("pods", timeout_s=1).dispose())
+    assert works(lambda: controllers.watch("nodes", timeout_s=1).dispose())
+    name = fault["metadata"]["name"]
+    eventually(lambda: admin.get(FAULTS, name)["status"]["phase"] == "Ended")
+    assert works(lambda: controllers.watch("pods", timeout_s=1).dispose())
+
+
+def test_watches_that_are_open_are_broken_but_not_those_of_people(
+    server: ApiServerProcess, admin: Client
+) -> None:
+    ended: list[str] = []
+
+    def follow(client: Client, name: str) -> None:
+        with client.watch("pods", timeout_s=3) as watch:
+            list(watch)
+        ended.append(name)
+
+    clients = {"controllers": server.client("controllers"), "admin": server.client()}
+    threads = [threading.Thread(target=follow, args=(c, name)) for name, c in clients.items()]
+    for thread in threads:
+        thread.start()
+    time.sleep(0.5)  # both are open; a watch that comes too late is refused, which fails the test
+    began = time.monotonic()
+    begin(admin, "DropWatch")
+    eventually(lambda: ended == ["controllers"])
+    assert time.monotonic() - began < 2
+    for thread in threads:
+        thread.join()
+
+
+def test_a_watch_that_is_delayed_tells_late(server: ApiServerProcess, admin: Client) -> None:
+    begin(admin, "DelayWatch", target="pods", delayMilliseconds=700)
+    with server.client("controllers").watch("pods", timeout_s=5) as watch:
+        began = time.monotonic()
+        admin.create("pods", unstored(a_pod("late")))
+        assert next(watch).type == "ADDED"
+        assert time.monotonic() - began >= 0.7
+
+
+def test_a_slow_store_makes_writes_slow_and_reads_not(admin: Client) -> None:
+    def seconds(call: Any) -> float:
+        began = time.monotonic()
+        call()
+        return time.monotonic() - began
+
+    fault = begin(admin, "SlowStore", delayMilliseconds=400)
+    made = {"metadata": {"name": "slow"}}
+    assert seconds(lambda: admin.create("namespaces", made)) >= 0.4
+    assert seconds(lambda: admin.get("namespaces", "slow")) < 0.4
+    undo(admin, fault)
+
+
+def test_memory_is_held_and_given_back(admin: Client) -> None:
+    def held() -> list[str]:
+        lines = (path.read_text().split("\0") for path in _commands())
+        return [argv[-2] for argv in lines if "held = bytearray" in " ".join(argv)]
+
+    fault = begin(admin, "FillMemory", memory="16Mi")
+    assert eventually(held) == [str(16 << 20)]
+    undo(admin, fault)
+    eventually(lambda: not held())
+    too_much = begin(admin, "FillMemory", memory="1Pi")["status"]
+    assert too_much["phase"] == "Failed"
+    assert "at most" in too_much["message"]
+
+
+def _commands() -> list[Path]:
+    found = []
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            path.read_bytes()
+        except OSError:
+            continue
+        found.append(path)
+    return found
+
+
+def test_what_is_not_there_is_told(admin: Client) -> None:
+    assert (
+        'component "kublet" does not run'
+        in begin(admin, "Kill", target="kublet")["status"]["message"]
+    )
+    status = begin(admin, "CutOff", target="nowhere")["status"]
+    assert (status["phase"], status["message"]) == ("Failed", 'nodes "nowhere" not found')
+
+
+@pytest.mark.parametrize(
+    ("spec", "words"),
+    [
+        ({"type": "Flood"}, 'spec.type: Unsupported value: "Flood"'),
+        ({"type": "Kill"}, "spec.target: Required value: must name a component"),
+        ({"type": "CutOff", "target": "a", "seconds": 9999}, "must be between 1 and 600"),
+        ({"type": "DropWatch", "target": "cats"}, "must be a resource, such as pods"),
+        ({"type": "SlowStore", "delayMilliseconds": 60_000}, "must be between 1 and 10000"),
+        ({"type": "FillMemory"}, "spec.memory: Required value"),
+        ({"type": "SlowStore", "delayMilliseconds": 1, "target": "x"}, "may not be set"),
+    ],
+)
+def test_a_fault_that_makes_no_sense_is_refused(admin: Client, spec: Object, words: str) -> None:
+    with pytest.raises(Invalid) as caught:
+        admin.create(FAULTS, {"metadata": {"name": "bad"}, "spec": spec})
+    assert words in str(caught.value)
+
+
+def test_components_make_no_faults(server: ApiServerProcess) -> None:
+    made = {"metadata": {"name": "mine"}, "spec": {"type": "Kill", "target": "kubelet"}}
+    for identity in ("controllers", "scheduler", "node-node-1"):
+        with pytest.raises(Forbidden):
+            server.client(identity).create(FAULTS, made)
+
+
+def test_where_there_is_no_lab_every_fault_is_forbidden(tmp_path: Path) -> None:
+    with running_api_server(tmp_path) as server, pytest.raises(Forbidden) as caught:
+        begin(server.client(), "Kill", target="apiserver")
+    assert "started with podium up --lab" in str(caught.value)
