@@ -23,6 +23,7 @@ from apiserver.fault_lab import FaultLab
 from apiserver.http_server import BadRequestLine
 from apiserver.insight import Insight
 from apiserver.kubelet_proxy import KubeletProxy
+from apiserver.kubelet_summaries import EVERYTHING, KubeletSummaries
 from apiserver.login import add_login
 from apiserver.metrics import Metrics
 from apiserver.request_info import Call, parse
@@ -35,6 +36,7 @@ from apiserver.time_travel.past_reads import PARAMETER, PastReads
 from apiserver.time_travel.routes import add_time_travel
 from apiserver.trace_routes import add_traces
 from apiserver.ui import add_page
+from apiserver.usage import Usage
 from apiserver.verbs import Reply, Verbs
 from podium.api import status
 from podium.api.exposition import CONTENT_TYPE
@@ -136,6 +138,7 @@ def create_app(rooms: Rooms) -> Flask:
     add_page(app, rooms, VERSION["gitVersion"])
     insight = Insight(rooms.verbs, rooms.authenticator)
     insight.add(app, "why", why.answer)
+    insight.add(app, "usage", Usage(KubeletSummaries(rooms.kubelets, EVERYTHING)).of)
     add_time_travel(app, insight, rooms.authenticator)
     _add_refusals(app, rooms)
     return app

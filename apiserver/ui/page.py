@@ -12,6 +12,7 @@ from flask import Blueprint, Flask, Response, render_template, request, send_fro
 
 from apiserver.authorization import authorize
 from apiserver.errors import ApiError
+from apiserver.insight import PREFIX
 from apiserver.request_info import parse
 from apiserver.ui.feed import Feed
 from apiserver.ui.headers import HEADERS
@@ -69,8 +70,10 @@ def add_page(app: Flask, rooms: Rooms, version: str) -> None:
 
     @ui.get("/session")
     def session() -> dict[str, object]:
-        """Who the page speaks for, and whether it may change things."""
+        """Who the page speaks for, whether it may change things, what else can be asked."""
         user = rooms.authenticator.user(request.environ)
-        return {"user": user.name, "mayWrite": not user.is_read_only}
+        told = {rule.rule.removeprefix(PREFIX).split("/")[1] for rule in app.url_map.iter_rules()
+                if rule.rule.startswith(f"{PREFIX}/")}  # fmt: skip
+        return {"user": user.name, "mayWrite": not user.is_read_only, "insights": sorted(told)}
 
     app.register_blueprint(ui)

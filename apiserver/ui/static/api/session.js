@@ -15,12 +15,13 @@ export function writeKey() {
   try { return localStorage.getItem(PLACE) ?? ""; } catch { return ""; }
 }
 
+const NOBODY = { user: "", mayWrite: false, insights: [] };
 let asked = null;
 
-/** { user, mayWrite } */
+/** { user, mayWrite, insights }: what is served below /podium/v1. */
 export function session() {
   asked ??= fetch("/ui/session", { headers: { "X-Podium-Key": writeKey() } })
-    .then((answer) => (answer.ok ? answer.json() : { user: "", mayWrite: false }))
-    .catch(() => { asked = null; return { user: "", mayWrite: false }; });
+    .then((answer) => (answer.ok ? answer.json() : NOBODY))
+    .catch(() => { asked = null; return NOBODY; });
   return asked;
 }

@@ -12,7 +12,7 @@ export class News {
     this.list = h("ol", { class: "news", tabindex: "0", "aria-label": "Newest events" });
     this.known = new Map(); // uid → { rv, row }
     this.keys = new Map(); // "v1/Pod" → "pods"
-    kinds().then((found) => { for (const kind of found.values()) this.keys.set(`${kind.apiVersion}/${kind.kind}`, kind.key); }, () => {});
+    kinds().then((found) => { for (const kind of found.values()) this.keys.set(`${kind.apiVersion}/${kind.kind}`, kind.key); this.known.clear(); }, () => {});
   }
 
   draw(events, namespace) {

@@ -43,7 +43,7 @@ export class Painter {
     }
   }
 
-  frame(plan, scene, { chosen, hovered, old }) {
+  frame(plan, scene, { chosen, hovered, old, changed }) {
     const context = this.#cleared(this.context, plan);
     context.drawImage(this.still, 0, 0, plan.width, plan.height);
     this.#ownership(context, plan);
@@ -54,6 +54,8 @@ export class Painter {
     for (const sprite of scene.sprites.values()) this.windows.draw(context, sprite, old.has(sprite.pod?.owner));
     context.globalAlpha = 1;
     this.#rings(context, scene);
+    for (const uid of changed) this.#marked(context, scene.sprites.get(uid), this.colours.accent);
+    for (const one of [...plan.plaques, ...plan.sets]) if (changed.has(one.record.uid)) this.#framed(context, one);
     this.#marked(context, scene.sprites.get(hovered), this.colours.ink);
     this.#marked(context, scene.sprites.get(chosen), this.colours.accent);
   }
@@ -258,6 +260,14 @@ export class Painter {
       context.stroke();
     }
     context.globalAlpha = 1;
+  }
+
+  #framed(context, { x, y, w, h }) {
+    context.strokeStyle = this.colours.accent;
+    context.lineWidth = 2.5;
+    context.beginPath();
+    context.roundRect(x - 3, y - 3, w + 6, h + 6, 9);
+    context.stroke();
   }
 
   #marked(context, sprite, colour) {

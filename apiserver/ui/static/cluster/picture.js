@@ -28,6 +28,7 @@ export class Picture {
     this.painter = null; // once it is on the page: it needs the page's colours
     this.what = { nodes: [], deployments: [], replicasets: [], pods: [] };
     this.usage = new Map();
+    this.changed = new Set(); // uids to point out
     this.chosen = null;
     this.hovered = null;
     this.frames = [];
@@ -38,8 +39,9 @@ export class Picture {
   }
 
   /** Show these; newcomers are born, who is missing ends. */
-  show(what) {
+  show(what, changed = new Set()) {
     this.what = what;
+    this.changed = changed;
     this.arrange();
   }
 

@@ -2,6 +2,7 @@
 
 import { h, oncePerFrame, put } from "../widgets/dom.js";
 import { empty } from "../widgets/parts.js";
+import { session } from "../api/session.js";
 import { go, objectUrl, title } from "../shell/router.js";
 import { onScope, scope } from "../shell/scope.js";
 import { world } from "../world/world.js";
@@ -10,10 +11,12 @@ import { legend } from "../cluster/legend.js";
 import { News } from "../cluster/news.js";
 import { drawNumbers } from "../cluster/numbers.js";
 import { Picture } from "../cluster/picture.js";
+import { TimeSlider } from "../cluster/time_slider.js";
 import { followUsage } from "../cluster/usage.js";
 
-export function open(main) {
+export function open(main, _where, query) {
   title("");
+  let what = null;
   const numbers = h("dl", { class: "numbers", "aria-label": "Summary" });
   const chosen = h("aside", { class: "card chosen", "aria-label": "Chosen", hidden: true });
   const picture = new Picture({
@@ -23,34 +26,36 @@ export function open(main) {
   const key = legend();
   const news = new News();
   const hint = h("div", { hidden: true });
+  const slider = new TimeSlider({ show: (past, changed) => { what = narrowed(past); scene.dataset.past = "yes"; picture.show(what, changed); drawNumbers(numbers, what); }, live: () => { delete scene.dataset.past; draw(); } });
+  const scene = h("section", { class: "scene", "aria-label": "Picture" }, picture.element, hint, slider.element, key.element, chosen);
   put(main,
     h("h1", { class: "unseen" }, "Cluster"), numbers,
     h("div", { class: "cluster" },
-      h("section", { class: "scene", "aria-label": "Picture" }, picture.element, hint, key.element, chosen),
+      scene,
       h("section", { class: "happens", "aria-labelledby": "news-title" }, h("h2", { id: "news-title" }, "What happens"), news.list)));
 
   const draw = oncePerFrame(() => {
-    const what = narrowed(scope());
+    news.draw(world.events, scope());
+    if (!slider.isLive) return;
+    what = narrowed(live());
     picture.show(what);
     drawNumbers(numbers, what);
-    news.draw(world.events, scope());
     teach(hint, what);
   });
   const stop = new AbortController();
-  const endings = [world.watch(draw), onScope(draw), key.close, () => picture.close(), () => stop.abort()];
+  const endings = [world.watch(draw), onScope(draw), key.close, () => slider.close(), () => picture.close(), () => stop.abort()];
+  session().then(({ insights }) => { if (insights.includes("timeline")) slider.start(query.get("at")); });
   followUsage((usage) => picture.measured(usage), stop.signal);
   return { close: () => endings.forEach((end) => end()) };
 }
 
-function narrowed(namespace) {
-  const inScope = (records) => [...records.values()].filter((record) => !namespace || record.ns === namespace);
+const live = () => ({ nodes: [...world.nodes.values()], deployments: [...world.deployments.values()], replicasets: [...world.replicasets.values()], pods: [...world.pods.values()] });
+
+/** What of it is in the chosen namespace, in a stable order. */
+function narrowed({ nodes, deployments, replicasets, pods }) {
+  const inScope = (records) => records.filter((record) => !scope() || record.ns === scope());
   const byName = (a, b) => a.ns.localeCompare(b.ns) || a.name.localeCompare(b.name);
-  return {
-    nodes: [...world.nodes.values()],
-    deployments: inScope(world.deployments).sort(byName),
-    replicasets: inScope(world.replicasets).sort(byName),
-    pods: inScope(world.pods),
-  };
+  return { nodes, deployments: inScope(deployments).sort(byName), replicasets: inScope(replicasets).sort(byName), pods: inScope(pods) };
 }
 
 /** An empty cluster says how to fill it. */

@@ -6,6 +6,8 @@ import { tabs } from "../widgets/tabs.js";
 import { kinds } from "../api/discovery.js";
 import { titleOf } from "../shell/navigation.js";
 import { listUrl, objectUrl, remember, title } from "../shell/router.js";
+import { session } from "../api/session.js";
+import { load } from "../shell/load.js";
 import { actionsOf } from "../objects/actions.js";
 import { Subject } from "../objects/subject.js";
 import { aspectsOf } from "../objects/aspects.js";
@@ -48,6 +50,16 @@ class Detail {
     const where = this.ns ? ` in namespace ${this.ns}` : "";
     this.#stale(`There is no ${this.kind.kind} "${this.name}"${where}`, "It has been deleted, or it never was. Pods go when their Deployment replaces them: the new one has another name.",
       h("a", { href: listUrl(this.key) }, `All ${titleOf(this.kind)}`), " · ");
+    this.#past();
+  }
+
+  /** What is kept of its life, if it had one. */
+  async #past() {
+    if (!(await session()).insights.includes("history")) return;
+    const { readHistory, drawHistory } = await load("insight/history.js");
+    const found = await readHistory(this.key, this.ns, this.name).catch(() => null);
+    if (this.isClosed || !found?.items.length) return;
+    this.main.append(h("h2", { class: "past-title" }, "Its life, as far as it is kept"), h("div", {}, drawHistory(found)));
   }
 
   #stale(what, why, ...links) {

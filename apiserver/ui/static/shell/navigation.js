@@ -30,7 +30,7 @@ export async function startNavigation() {
   const placed = new Set(PLACES.flatMap(([, keys]) => keys));
   const groups = [...PLACES, ["More", [...found.keys()].filter((key) => !placed.has(key))]];
   put(nav,
-    h("ul", {}, item("/ui/", "Cluster")),
+    h("ul", {}, item("/ui/", "Cluster"), found.has("breakpoints.debug.podium.dev") ? item("/ui/debugger", "Debugger") : null),
     groups.map(([title, keys]) => {
       const here = keys.filter((key) => found.has(key));
       return here.length ? [h("h2", {}, title), h("ul", {}, here.map((key) => item(listUrl(key), titleOf(found.get(key)), key)))] : null;
@@ -51,7 +51,8 @@ function count(nav) {
 function mark(nav) {
   const [, what, key] = location.pathname.split("/").slice(1);
   for (const link of nav.querySelectorAll("a")) {
-    const isHere = link.getAttribute("href") === (what ? listUrl(key) : "/ui/");
+    const here = what?.startsWith("object") ? listUrl(key) : `/ui/${what ?? ""}`;
+    const isHere = link.getAttribute("href") === here;
     if (isHere) link.setAttribute("aria-current", "page");
     else link.removeAttribute("aria-current");
   }

@@ -24,6 +24,8 @@ export const empty = (title, says, command) =>
 export const problem = (title, says, ...actions) =>
   h("div", { class: "problem", role: "alert" }, h("strong", {}, title), says && h("p", {}, says), actions.length ? h("p", {}, actions) : null);
 
+export const note = (...says) => h("p", { class: "note" }, says);
+
 export const loading = (what) => h("div", { class: "loading", role: "status" }, `Loading ${what} …`);
 
 export const chips = (pairs) =>

@@ -1,0 +1,131 @@
+// Moves the picture back and forth in time: a slider over what is kept, with a mark for each change
+// (/podium/v1/timeline, /podium/v1/cluster?at=). At its right end the picture is live.
+
+import { h, put, svg } from "../widgets/dom.js";
+import { toast } from "../widgets/parts.js";
+import { clock } from "../widgets/units.js";
+import { getJson } from "../api/client.js";
+import { remember } from "../shell/router.js";
+import { asWorld, changedBetween } from "../cluster/past.js";
+
+const STEPS = 400;
+const WAIT_MS = 60;
+const KEPT = 200; // pictures
+const REFRESH_MS = 5000;
+const WIDTH = 1000;
+
+export class TimeSlider {
+  /** show(what, changed) draws a past picture; live() goes back to now. */
+  constructor({ show, live }) {
+    Object.assign(this, { show, live, pictures: new Map(), marks: [], isLive: true, first: 0, last: 0 });
+    this.range = h("input", { type: "range", min: "0", max: String(STEPS), value: String(STEPS), "aria-label": "Point in time" });
+    this.figure = svg("svg", { viewBox: `0 0 ${WIDTH} 26`, preserveAspectRatio: "none", "aria-hidden": "true" });
+    this.says = h("span", { class: "when", role: "status" });
+    this.back = h("button", { class: "button", type: "button", "aria-label": "One change back" }, "‹");
+    this.on = h("button", { class: "button", type: "button", "aria-label": "One change on" }, "›");
+    this.now = h("button", { class: "button", type: "button" }, "Now");
+    this.element = h("div", { class: "slider", hidden: true }, this.back, h("div", { class: "slider-field" }, this.figure, this.range), this.on, this.says, this.now);
+    this.range.addEventListener("input", () => this.#moved());
+    this.back.addEventListener("click", () => this.#step(-1));
+    this.on.addEventListener("click", () => this.#step(1));
+    this.now.addEventListener("click", () => this.goLive());
+  }
+
+  async start(at) {
+    this.timer = setInterval(() => { if (this.isLive && !document.hidden) this.#read(); }, REFRESH_MS);
+    await this.#read();
+    if (at && this.last) this.#go(Number(at));
+  }
+
+  close() {
+    clearInterval(this.timer);
+    clearTimeout(this.waiting);
+    this.isClosed = true;
+  }
+
+  goLive() {
+    this.isLive = true;
+    this.revision = null;
+    this.range.value = STEPS;
+    this.shown = null;
+    remember({ at: "" });
+    this.#word();
+    this.live();
+    this.#read();
+  }
+
+  async #read() {
+    try {
+      const found = await getJson(`/podium/v1/timeline?size=${STEPS}`);
+      if (this.isClosed || !this.isLive) return;
+      this.marks = found.items;
+      this.first = found.items[0]?.revision ?? found.to.revision;
+      this.last = found.to.revision;
+      this.element.hidden = found.items.length < 2;
+      this.#draw();
+      this.#word();
+    } catch { this.element.hidden = true; /* no past is kept here */ }
+  }
+
+  /** Marks stand at equal steps, one a change: what happened fills the slider, silence takes no room. */
+  #draw() {
+    const step = WIDTH / Math.max(1, this.marks.length);
+    put(this.figure, this.marks.map((mark, index) => svg("rect", { class: `mark-${mark.type.toLowerCase()}`, x: index * step, width: Math.max(1, step - 1), y: 26 - HEIGHTS[mark.type], height: HEIGHTS[mark.type] })));
+  }
+
+  #moved() {
+    const at = Number(this.range.value);
+    if (at >= STEPS) { this.goLive(); return; }
+    const mark = this.marks[Math.min(this.marks.length - 1, Math.floor((at / STEPS) * this.marks.length))];
+    if (mark) this.#show(mark.revision);
+  }
+
+  #step(by) {
+    const at = this.isLive ? this.marks.length : this.marks.findIndex((mark) => mark.revision >= this.revision);
+    const next = (at < 0 ? this.marks.length : at) + by;
+    if (next >= this.marks.length) { this.goLive(); return; }
+    if (this.marks[next]) this.#go(this.marks[next].revision);
+  }
+
+  #go(revision) {
+    const at = this.marks.findIndex((mark) => mark.revision >= revision);
+    this.range.value = String(Math.max(0, Math.round(((at < 0 ? this.marks.length - 1 : at) / Math.max(1, this.marks.length)) * STEPS)));
+    this.#show(revision);
+  }
+
+  #show(revision) {
+    this.isLive = false;
+    this.revision = revision;
+    this.#word();
+    clearTimeout(this.waiting);
+    this.waiting = setTimeout(() => this.#fetch(revision), WAIT_MS);
+  }
+
+  async #fetch(revision) {
+    try {
+      const picture = this.pictures.get(revision) ?? await getJson(`/podium/v1/cluster?at=${revision}`);
+      this.pictures.set(revision, picture);
+      if (this.pictures.size > KEPT) this.pictures.delete(this.pictures.keys().next().value);
+      if (this.isClosed || this.isLive || this.revision !== revision) return;
+      const changed = this.shown ? changedBetween(this.shown, picture) : new Set();
+      this.shown = picture;
+      remember({ at: String(revision) });
+      this.#word(changed.size);
+      this.show(asWorld(picture), changed);
+    } catch (error) {
+      if (this.isClosed) return;
+      toast(error.code === 410 ? "That moment is no longer kept." : error.message, "bad");
+      this.goLive();
+    }
+  }
+
+  #word(changed) {
+    this.now.hidden = this.isLive;
+    this.element.dataset.live = this.isLive;
+    const mark = this.marks.find((one) => one.revision >= this.revision);
+    this.says.textContent = this.isLive ? "live" : `${mark ? clock(mark.time) : ""} · revision ${this.revision}${changed ? ` · ${changed} changed` : ""}`;
+    this.range.setAttribute("aria-valuetext", this.isLive ? "now" : `${this.says.textContent}, ${mark ? `${mark.kind} ${mark.name} ${mark.type.toLowerCase()}` : ""}`);
+  }
+}
+
+const HEIGHTS = { ADDED: 20, MODIFIED: 11, DELETED: 26 };
