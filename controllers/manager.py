@@ -33,7 +33,7 @@ from podium.api import debugging
 from podium.client.backoff import Backoff
 from podium.client.clock import Clock, SystemClock
 from podium.client.config import load_kubeconfig
-from podium.client.debugger import Debugger
+from podium.client.debug_watch import DebugWatch
 from podium.client.errors import ClientError
 from podium.client.event_recorder import EventRecorder, Recorder
 from podium.client.http import Client
@@ -101,7 +101,7 @@ class Manager:
         self._controllers = [
             self._build(kind, identity) for identity, kinds in REGISTRY.items() for kind in kinds
         ]
-        self._debugger = Debugger(
+        self._debugger = DebugWatch(
             self._clients["controllers"], debugged_loops(), self._informers, clock=self._clock
         )
         self._lease = Lease(
@@ -119,7 +119,6 @@ class Manager:
         try:
             if not self._become_leader() or not self._wait_synced():
                 return 0
-            self._debugger.start()
             for controller in self._controllers:
                 controller.start()
             _tell_ready()

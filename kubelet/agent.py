@@ -56,7 +56,7 @@ from kubelet.stats.sampler import Sampler
 from kubelet.user_ranges import UserRanges
 from kubelet.volumes import Volumes
 from podium.client.config import load_kubeconfig
-from podium.client.debugger import Debugger
+from podium.client.debug_watch import DebugWatch
 from podium.client.errors import ClientError
 from podium.client.event_recorder import EventRecorder
 from podium.client.http import Client
@@ -177,7 +177,7 @@ class Kubelet:
         self._shutdown_lock = ShutdownLock(
             self._shutdown.grace_s, self._shutdown.begin, self._shutdown.cancel
         )
-        self._debugger = Debugger(
+        self._debugger = DebugWatch(
             self._client, {POD_SYNC: f"kubelet/{name}"}, self._informers,
             where=f"spec.controller=kubelet/{name}",
         )  # fmt: skip
@@ -321,7 +321,6 @@ class Kubelet:
         self._pods.add_handler(changed, lambda _, new: changed(new), gone)
         threading.Thread(target=self._follow_runtime, name="runtime-events", daemon=True).start()
         self._statics.start()
-        self._debugger.start()
         self._loop.start()
         self._informers.start()
         if self._pods.wait_synced():

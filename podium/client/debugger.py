@@ -41,7 +41,6 @@ Object = dict[str, Any]
 MOST_STOPS = 16  # of a process at a time; further keys wait in their queue
 HELD_BACK_S = 0.5  # how long a key that is one too many waits in its queue, again and again
 AWAY_S = 5.0  # without the API server nobody could end a stop
-SYNC_S = 2.0
 LOOK_S = 1.0  # how often a stop looks whether it should end by itself
 CHANGES_SHOWN, PLANNED_SHOWN, DONE_SHOWN = 50, 20, 20
 MOST_BYTES = 16 * 1024  # of an object, of a body: longer ones are cut
@@ -193,10 +192,6 @@ class Debugger:
         """From now on reconciles of this process can be stopped."""
         self._publisher.start()
         debug_hook.install(self)
-
-    def wait_synced(self) -> None:
-        """Until the breakpoints are known, for a moment at most: they come with everything else."""
-        self._informer.wait_synced(SYNC_S)
 
     def stop(self) -> None:
         """Let everything go on. Safe to repeat."""
@@ -359,8 +354,10 @@ class Debugger:
                 return Command("Continue", reason="BreakpointDeleted")
             point.stops.append(stop)
         self._publisher.add(name)
+        began_us = tracing.now_us()
         with watching.loop.relieved():
             command = self._wait(name, stop, watching.subject)
+        _tell_trace(tracing.now_us() - began_us)
         with self._changed:
             point = self._breakpoints.get(name, point)
             point.stops = [one for one in point.stops if one is not stop]
@@ -622,6 +619,13 @@ class Watching:
             kinds = {name: self.subject.get(name, "") for name in ("apiVersion", "kind")}
             shown["object"] = {name: value for name, value in {**kinds, **named}.items() if value}
         return shown
+
+
+def _tell_trace(held_us: int) -> None:
+    """The trace of this reconcile says what part of its time was ours."""
+    span = tracing.active()
+    if span is not None:
+        span.attributes["heldUs"] = span.attributes.get("heldUs", 0) + held_us
 
 
 def _item(loop: ReconcileLoop, key: str) -> Object:

@@ -12,7 +12,8 @@ from controllers.deployment import DeploymentController
 from controllers.manager import debugged_loops
 from controllers.replicaset import ReplicaSetController
 from controllers.scheduler import Scheduler
-from podium.client.debugger import MOST_STOPS, Debugger
+from podium.client.debug_watch import DebugWatch
+from podium.client.debugger import MOST_STOPS
 from podium.client.errors import Forbidden, Invalid
 from podium.client.informer import InformerFactory
 from tests.support.api_server import ApiServerProcess
@@ -30,10 +31,9 @@ def debugged(server: ApiServerProcess, *kinds: Any) -> Iterator[Room]:
     """Controllers under a debugger, as controllers/manager.py has them."""
     client = server.client("controllers")
     informers = InformerFactory(client)
-    debugger = Debugger(client, debugged_loops(), informers)
+    debugger = DebugWatch(client, debugged_loops(), informers)
     informers.start()
     assert informers.wait_synced(SYNC_S)
-    debugger.start()
     try:
         with running(server, *kinds) as room:
             yield room

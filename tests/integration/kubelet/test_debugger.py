@@ -10,7 +10,7 @@ import pytest
 
 from kubelet.debugging import PodPictures, debugged_network, debugged_runtime
 from podium.client import debug_hook
-from podium.client.debugger import Debugger
+from podium.client.debug_watch import DebugWatch
 from tests.integration.kubelet.node import FakeNetwork, Node, running_node
 from tests.support.api_server import ApiServerProcess, running_api_server
 from tests.support.fake_runtime import FakeRuntime
@@ -34,12 +34,11 @@ def node(server: ApiServerProcess, tmp_path: Path) -> Iterator[Node]:
         server, tmp_path / "node", debugged_runtime(runtime), debugged_network(network)
     ) as found:
         where = "spec.controller=kubelet/node-1"
-        debugger = Debugger(
+        debugger = DebugWatch(
             found.client, {"pod-sync": "kubelet/node-1"}, found.informers, where=where
         )
         found.loop.picture = PodPictures(found.source, runtime).of
         found.informers.start()
-        debugger.start()
         debugger.wait_synced()
         yield found
         for breakpoint_ in found.admin.list(BREAKPOINTS)["items"]:
