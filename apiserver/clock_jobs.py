@@ -10,6 +10,7 @@ import contextlib
 import logging
 import time
 from collections.abc import Callable
+from datetime import UTC, datetime
 
 import gevent
 
@@ -17,11 +18,12 @@ from apiserver import cause_log, span_log
 from apiserver.cause_log import FORGET_STEP
 from apiserver.errors import ApiError, Conflicted
 from apiserver.storage import Store
+from apiserver.time_travel import change_log
+from podium.api.history_limit import DEFAULT, KEPT_FOR_WATCHES_S, HistoryLimit
 
 log = logging.getLogger("apiserver.clock")
 
 EVENT_LIFETIME_S = 3600  # since an event was last written, as in Kubernetes
-KEEP_LOG_S = 600  # a client that was away for less goes on with its watch
 NOTE_EVERY_S = 60
 COMPACT_EVERY_S = 300
 COMPACT_STEP = 2000  # revisions forgotten in one transaction, so that no writer waits long
@@ -32,8 +34,8 @@ START_AFTER_S = 10.0  # APScheduler's import must not slow down the start
 class ClockJobs:
     """`start()` in the main thread; the jobs begin a little later."""
 
-    def __init__(self, store: Store) -> None:
-        self._store = store
+    def __init__(self, store: Store, history: HistoryLimit = DEFAULT) -> None:
+        self._store, self._history = store, history
         self._scheduler: object = None
         self._last_noted = 0
         self._starting: gevent.Greenlet | None = None
@@ -74,14 +76,18 @@ class ClockJobs:
             self._last_noted = rv
 
     def compact(self) -> None:
-        """Forget changes that are older than a watch may be behind."""
+        """Forget changes that are too old or too many, but none that a watch may still need."""
         now = int(time.time())
-        wanted = self._store.revision_at(now - KEEP_LOG_S)
-        _, oldest = self._store.revisions()
+        current, oldest = self._store.revisions()
+        oldest_time = datetime.fromtimestamp(now - self._history.age_s, UTC)
+        too_old = self._store.read(lambda c: change_log.revision_at(c, oldest_time))
+        too_many = current - self._history.changes
+        behind_watches = self._store.revision_at(int(now - KEPT_FOR_WATCHES_S))
+        wanted = min(max(too_old, too_many), behind_watches)
         while oldest < wanted:
             oldest = min(oldest + COMPACT_STEP, wanted)
             self._store.compact(oldest)
-        self._store.forget_moments(now - EVENT_LIFETIME_S - KEEP_LOG_S)
+        self._store.forget_moments(int(now - EVENT_LIFETIME_S - KEPT_FOR_WATCHES_S))
 
     def forget_traces(self) -> None:
         """Of causes and spans only the newest are kept."""

@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from apiserver.errors import ServerError
+from podium.api.history_limit import DEFAULT, HistoryLimit, parse_history_limit
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,6 +21,7 @@ class ServerConfig:
     database: str
     pki: Path
     is_lab: bool = False  # whether faults may be injected
+    history: HistoryLimit = DEFAULT
 
 
 def read_config(data_dir: Path) -> ServerConfig:
@@ -28,7 +31,7 @@ def read_config(data_dir: Path) -> ServerConfig:
         found = json.loads(path.read_text())
         config = ServerConfig(
             found["host"], int(found["port"]), found["database"], data_dir / "pki",
-            is_lab=bool(found.get("lab")),
+            history=_history(found), is_lab=bool(found.get("lab")),
         )  # fmt: skip
     except OSError as error:
         raise ServerError(f"cannot read {path}: {error.strerror}") from error
@@ -38,3 +41,8 @@ def read_config(data_dir: Path) -> ServerConfig:
         if not (config.pki / name).is_file():
             raise ServerError(f"{config.pki / name} is missing")
     return config
+
+
+def _history(found: dict[str, Any]) -> HistoryLimit:
+    """Clusters of 0.1 do not say."""
+    return parse_history_limit(found["history"]) if "history" in found else DEFAULT

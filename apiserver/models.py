@@ -2,9 +2,9 @@
 
     meta    rv (the last revision given out), compact_rv (the oldest that can still be asked for)
     object  every object as it is now: its body is the JSON that GET answers with, byte for byte
-    change  the undo log: every change in rv order with the body before it, so that the state at an
-            older revision R is what has not changed since R, and `prev` of each first change
-            after R
+    change  the undo log: every change in rv order, so that the state at an older revision R is what
+            has not changed since R, and what was before each first change after R: the body of the
+            change `prev_rv`, or `prev` when that one is no longer in the log
     moment  which revision was the last one at a time: how "an hour ago" becomes a revision
     cause   who made each change, and what it reacted to (cause_log.py)
     span    what the components did between one change and the next (span_log.py)
@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from sqlalchemy import BigInteger, Column, Index, Integer, LargeBinary, MetaData, String, Table
 
-SCHEMA_HEAD = "0002"  # the newest migration
+SCHEMA_HEAD = "0003"  # the newest migration
 
 metadata = MetaData()
 
@@ -57,9 +57,12 @@ changes = Table(
     Column("name", _text(253), nullable=False),
     Column("type", String(8), nullable=False),  # ADDED, MODIFIED, DELETED
     Column("prev_rv", BigInteger),  # null: the object did not exist
-    Column("body", LargeBinary, nullable=False),  # for DELETED: the last state, at this rv
-    Column("prev", LargeBinary),
+    # Packed (packing.py), as `prev` is; for DELETED: the last state, at this rv.
+    Column("body", LargeBinary, nullable=False),
+    Column("prev", LargeBinary),  # null also while the change `prev_rv` is in the log
     Index("change_by_resource", "resource", "rv"),  # a watch of a quiet kind reads past no other
+    # What one object, or a page of them, was: the first change after a revision.
+    Index("change_by_object", "resource", "namespace", "name", "rv"),
 )
 
 moments = Table(

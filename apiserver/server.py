@@ -53,7 +53,7 @@ class ApiServer:
             str(pki / "apiserver.crt"), str(pki / "apiserver.key"), str(pki / "ca.crt")
         )
         self.http = HttpServer(config.host, config.port, create_app(rooms), context)
-        self.clock_jobs = ClockJobs(self.store)
+        self.clock_jobs = ClockJobs(self.store, config.history)
 
     @property
     def port(self) -> int:

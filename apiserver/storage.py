@@ -34,8 +34,9 @@ from apiserver import cause_log, origins, wire
 from apiserver.cause_log import Cause
 from apiserver.errors import Conflicted, StoreFailed
 from apiserver.models import causes, changes, meta, moments, objects
+from apiserver.packing import unpack, unpack_if_any
 from apiserver.sql import Prepared, what_is_wrong
-from apiserver.undo import Page, Record, Span, Undo
+from apiserver.undo import NEAR, Page, Record, Span, Undo, before_body, keep_before, with_before
 from apiserver.writer import Job, Transaction, Writer
 from podium.api import status
 
@@ -126,9 +127,11 @@ class ObjectWrite:
             rv, self.type, self.resource, self.namespace, self.name, body, prev, prev_rv, cause
         )
         transaction.causes.append(row)
+        # The log has `prev` already: it is the body of the change before.
+        is_in_log = prev_rv is not None and prev_rv > transaction.compacted
         transaction.log.append({"rv": rv, "resource": self.resource, "namespace": self.namespace,
                                 "name": self.name, "type": self.type, "prev_rv": prev_rv,
-                                "body": body, "prev": prev})  # fmt: skip
+                                "body": body, "prev": None if is_in_log else prev})  # fmt: skip
 
     def _execute(self, connection: Connection, rv: int, body: bytes) -> int:
         s = self.statements
@@ -160,14 +163,19 @@ class Task:
         self.result: AsyncResult = AsyncResult()
 
     def apply(self, transaction: Transaction) -> None:
-        self.answer = self._run(transaction.connection)
+        transaction.upkeep.append(lambda: self._do(transaction.connection))
+
+    def _do(self, connection: Connection) -> None:
+        self.answer = self._run(connection)
 
 
 def _logged(row: Sequence[Any]) -> Change:
     """A line of `Statements.log`; a change may be older than what is kept of causes."""
     rv, type_, resource, namespace, name, body, prev, prev_rv, *cause = row
     known = Cause(*cause) if cause[0] else None
-    return Change(rv, type_, resource, namespace, name, body, prev, prev_rv, known)
+    return Change(
+        rv, type_, resource, namespace, name, unpack(body), unpack_if_any(prev), prev_rv, known
+    )
 
 
 class Statements:
@@ -222,18 +230,20 @@ class Statements:
         self.revisions = prepared(select(meta.c.k, meta.c.v))
         since = and_(c.rv > bindparam("after"), c.resource == bindparam("resource"))
         self.log = prepared(
-            select(
-                c.rv,
-                c.type,
-                c.resource,
-                c.namespace,
-                c.name,
-                c.body,
-                c.prev,
-                c.prev_rv,
-                causes.c.trace,
-                causes.c.span,
-                causes.c.subresource,
+            with_before(
+                select(
+                    c.rv,
+                    c.type,
+                    c.resource,
+                    c.namespace,
+                    c.name,
+                    c.body,
+                    before_body(),
+                    c.prev_rv,
+                    causes.c.trace,
+                    causes.c.span,
+                    causes.c.subresource,
+                )
             )
             .outerjoin(causes, causes.c.rv == c.rv)
             .where(since, c.rv <= bindparam("upto"))
@@ -360,14 +370,17 @@ class Store:
         current, oldest = self._read_revisions(connection)
         if at is not None and at < oldest:
             raise Compacted(oldest)
-        if at is not None and at < current:
+        if at is not None and at < current - NEAR:
             return self._undo.page(connection, span, at)
         s = self._statements
         statement = s.list_everywhere if span.namespace is None else s.list_namespace
         rows = statement.rows(connection, size=span.size, **span.values())
         records = [Record(*row) for row in rows]
         upto = records[-1].place if len(records) >= span.size else None
-        return Page(records, current if at is None else at, upto)
+        page = Page(records, current, upto)
+        if at is None or at == current:
+            return page
+        return self._undo.near_page(connection, span, page, at)
 
     def _changes_after(
         self, connection: Connection, resource: str, rv: int, upto: int, size: int
@@ -407,6 +420,7 @@ class Store:
         """Forget the log up to and including revision `upto`."""
 
         def run(connection: Connection) -> None:
+            connection.execute(keep_before(upto))
             connection.execute(delete(changes).where(changes.c.rv <= upto))
             connection.execute(
                 update(meta).where(meta.c.k == "compact_rv", meta.c.v < upto).values(v=upto)

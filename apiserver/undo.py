@@ -1,9 +1,13 @@
 """How it was: objects as they were at an older revision, read from the undo log. Room apiserver.
 
 Called by storage.py (a page of a list) and time_travel/. What an object was at revision R is the
-body before its first change after R; with no such change it is what it is now. A span of names is
-read from both tables in one order, so that a page of the past is bounded as one of the present is,
-however much has been deleted since. The caller sees to it that R is not compacted.
+body before its first change after R; with no such change it is what it is now. That body is the one
+that the change before left, and is kept beside a change only when that one is no longer in the log.
+
+A page of the near past is worked out from the present and the few changes since: what a long LIST
+needs at each of its pages. Further back a span of names is read from both tables in one order, so
+that a page is bounded as one of the present is, however much has been deleted since. The caller
+sees to it that R is not compacted.
 """
 
 from __future__ import annotations
@@ -11,11 +15,58 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import Connection, Engine, and_, bindparam, func, select, tuple_, union
+from sqlalchemy import (
+    Connection,
+    Engine,
+    Update,
+    and_,
+    bindparam,
+    func,
+    select,
+    tuple_,
+    union,
+    update,
+)
 
 from apiserver import wire
 from apiserver.models import changes, objects
+from apiserver.packing import unpack
 from apiserver.sql import Prepared
+
+NEAR = 500  # revisions: up to here reading all changes since costs less than asking for names
+
+_former = changes.alias("former")  # the change before a change
+
+
+def before_body() -> Any:
+    """What was there before a change; to be selected from `with_before`."""
+    return func.coalesce(changes.c.prev, _former.c.body)
+
+
+def with_before(query: Any) -> Any:
+    """A query of `change` that may ask for `before_body`."""
+    return query.outerjoin_from(changes, _former, _former.c.rv == changes.c.prev_rv)
+
+
+def keep_before(upto: int) -> Update:
+    """What must be written down before the log up to `upto` is forgotten: the body before each
+    first change after it."""
+    c, gone, later = changes.c, changes.alias("gone"), changes.alias("later")
+    successor = (
+        select(func.min(later.c.rv))
+        .where(
+            later.c.resource == gone.c.resource, later.c.namespace == gone.c.namespace,
+            later.c.name == gone.c.name, later.c.rv > upto,
+        )
+        .scalar_subquery()
+    )  # fmt: skip
+    successors = select(successor).where(gone.c.rv <= upto)
+    body = select(gone.c.body).where(gone.c.rv == c.prev_rv).scalar_subquery()
+    return (
+        update(changes)
+        .where(c.rv.in_(successors), c.prev_rv <= upto, c.prev.is_(None))
+        .values(prev=body)
+    )
 
 
 @dataclass(slots=True)
@@ -82,8 +133,14 @@ class Undo:
             ),
             engine,
         )
+        self._since = Prepared(
+            with_before(select(c.namespace, c.name, c.prev_rv, before_body()))
+            .where(c.resource == bindparam("resource"), c.rv > bindparam("at"))
+            .order_by(c.rv),
+            engine,
+        )
         self._before = Prepared(
-            select(c.prev_rv, c.prev)
+            with_before(select(c.prev_rv, before_body()))
             .where(*_key(c), c.rv > bindparam("at"))
             .order_by(c.rv)
             .limit(1),
@@ -100,8 +157,23 @@ class Undo:
         rows = self._now.rows(connection, **key)
         return Record(*rows[0]) if rows else None
 
+    def near_page(self, connection: Connection, span: Span, now: Page, at: int) -> Page:
+        """A span as it was, from what is in it now."""
+        state = {record.place: record for record in now.records if record.rv <= at}
+        seen: set[tuple[str, str]] = set()
+        for namespace, name, prev_rv, prev in self._since.rows(
+            connection, resource=span.resource, at=at
+        ):
+            place = (namespace, name)
+            if place in seen or span.namespace not in (None, namespace):
+                continue
+            seen.add(place)
+            if place > span.after and (now.upto is None or place <= now.upto) and prev is not None:
+                state[place] = _undone(namespace, name, prev_rv, prev)
+        return Page([state[place] for place in sorted(state)], at, now.upto)
+
     def page(self, connection: Connection, span: Span, at: int) -> Page:
-        """A span as it was."""
+        """A span as it was, however long ago."""
         spans = self._everywhere if span.namespace is None else self._in_namespace
         values = {**span.values(), "at": at}
         names = [tuple(row) for row in spans.names.rows(connection, size=span.size, **values)]
@@ -119,7 +191,7 @@ class Undo:
 
 
 def _undone(namespace: str, name: str, rv: int, body: bytes) -> Record:
-    return Record(namespace, name, "", rv, 0, body)
+    return Record(namespace, name, "", rv, 0, unpack(body))
 
 
 def _key(columns: Any) -> tuple[Any, ...]:
@@ -170,8 +242,8 @@ class _Spans:
             .subquery()
         )
         self.before = Prepared(
-            select(c.namespace, c.name, c.prev_rv, c.prev).join_from(
-                first, changes, c.rv == first.c.rv
+            with_before(select(c.namespace, c.name, c.prev_rv, before_body())).join(
+                first, c.rv == first.c.rv
             ),
             engine,
         )

@@ -18,6 +18,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from apiserver import cause_log
 from apiserver.models import changes, meta
+from apiserver.packing import Packer
 from apiserver.sql import Prepared
 
 MAX_BATCH = 256  # jobs in one commit
@@ -26,11 +27,13 @@ MAX_BATCH = 256  # jobs in one commit
 class Transaction:
     """What a job may do inside the shared transaction."""
 
-    def __init__(self, connection: Connection, revision: int) -> None:
+    def __init__(self, connection: Connection, revision: int, compacted: int) -> None:
         self.connection = connection
         self.revision = revision
+        self.compacted = compacted  # the log has every change after this revision
         self.log: list[dict[str, Any]] = []
         self.causes: list[dict[str, Any]] = []  # of the same changes
+        self.upkeep: list[Callable[[], object]] = []  # run when all else is written
 
     def next_revision(self) -> int:
         """Take the next revision. Only after the job's own compare-and-swap has won."""
@@ -66,8 +69,10 @@ class Writer:
             update(meta).where(meta.c.k == "rv").values(v=bindparam("revision")), engine
         )
         self._read_revision = Prepared(select(meta.c.v).where(meta.c.k == "rv"), engine)
+        self._read_compacted = Prepared(select(meta.c.v).where(meta.c.k == "compact_rv"), engine)
         self._log_change = Prepared(insert(changes), engine)
         self._log_cause = Prepared(cause_log.insertion(), engine)
+        self._packer = Packer()
         self._needs_lock = engine.dialect.name != "sqlite"  # there BEGIN IMMEDIATE has locked all
         self.delay_s = 0.0  # a fault that slows the store down
         self._thread = threading.Thread(target=self._run, name="writer", daemon=True)
@@ -132,11 +137,15 @@ class Writer:
         with connection.begin():
             lock = self._lock_revision if self._needs_lock else self._read_revision
             before = lock.rows(connection)[0][0]
-            transaction = Transaction(connection, before)
+            compacted = self._read_compacted.rows(connection)[0][0]
+            transaction = Transaction(connection, before, compacted)
             for job in batch:
                 job.apply(transaction)
             if transaction.log:
+                self._packer.pack_all(transaction.log)
                 self._log_change.change_many(connection, transaction.log)
                 self._log_cause.change_many(connection, transaction.causes)
             if transaction.revision != before:
                 self._set_revision.change(connection, revision=transaction.revision)
+            for task in transaction.upkeep:
+                task()

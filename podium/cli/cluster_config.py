@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from podium.api.history_limit import DEFAULT, HistoryLimit, parse_history_limit
+
 DEFAULT_DATA_DIR = "/var/lib/podium"
 DEFAULT_PORT = 6443
 ANY_ADDRESS = ("0.0.0.0", "::", "")
@@ -38,6 +40,7 @@ class ClusterConfig:
     pod_cidr: str
     nodes: tuple[NodeConfig, ...] = field(default=())
     lab: bool = False  # whether faults may be injected
+    history: HistoryLimit = DEFAULT
 
     def to_json(self) -> dict[str, Any]:
         """The file's own form (camelCase)."""
@@ -48,6 +51,7 @@ class ClusterConfig:
             "database": self.database,
             "podCIDR": self.pod_cidr,
             "lab": self.lab,
+            "history": str(self.history),
             "nodes": [
                 {
                     "name": node.name,
@@ -89,9 +93,10 @@ def read(data_dir: str | Path) -> ClusterConfig | None:
             )
             for node in raw["nodes"]
         )
+        history = parse_history_limit(raw["history"]) if "history" in raw else DEFAULT
         return ClusterConfig(
             raw["id"], raw["host"], int(raw["port"]), raw["database"], raw["podCIDR"], nodes,
-            lab=bool(raw.get("lab")),
+            history=history, lab=bool(raw.get("lab")),
         )  # fmt: skip
     except (KeyError, TypeError) as error:
         raise ValueError(f"{path} is not a cluster of podium's: {error} is missing") from error
@@ -129,6 +134,7 @@ def single_node(
     node_name: str,
     database: str | None = None,
     runtime: str = "podium",
+    history: HistoryLimit | None = None,
 ) -> ClusterConfig:
     """A cluster of one node on this machine; without a database URL, SQLite in its directory."""
     name = f"podium-{cluster_id}"
@@ -139,6 +145,7 @@ def single_node(
         database=database or f"sqlite:///{Path(data_dir).absolute()}/podium.db",
         pod_cidr=pod_cidr,
         nodes=(NodeConfig(node_name, node_subnet(pod_cidr, 0), name, name, runtime),),
+        history=history or DEFAULT,
     )
 
 

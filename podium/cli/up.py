@@ -17,6 +17,7 @@ from typing import Any
 
 import click
 
+from podium.api.history_limit import HistoryLimit, parse_history_limit
 from podium.cli import cluster_config, preflight, processes
 from podium.cli import systemd as systemd_unit
 from podium.cli.down import end_processes, operation_lock, stop_cluster, tail
@@ -50,6 +51,22 @@ class Wishes:
     kubelet_config: Path | None = None
     runtime: str | None = None
     lab: bool | None = None
+    history: HistoryLimit | None = None
+
+
+class HistoryType(click.ParamType[HistoryLimit]):
+    """`--history`: "24h,100000"."""
+
+    name = "history"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> HistoryLimit:
+        """Refuse what cannot be kept at once."""
+        try:
+            return parse_history_limit(value)
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
 
 
 @click.command()
@@ -68,6 +85,8 @@ class Wishes:
 @click.option("--systemd", is_flag=True, help="Have systemd start the cluster at each boot.")
 @click.option("--runtime", type=click.Choice(RUNTIMES), help="What makes containers (podium).")
 @click.option("--lab/--no-lab", default=None, help="Let faults be injected (podium fault; kept).")
+@click.option("--history", type=HistoryType(), metavar="AGE,CHANGES",
+              help="How much of the past to keep (24h,100000).")  # fmt: skip
 @click.option("--first-lesson", is_flag=True, help="Run manifests/01-… and show what to do next.")
 @cluster_options
 def command(data_dir: Path, detach: bool, first_lesson: bool, systemd: bool, **wishes: Any) -> None:
@@ -178,6 +197,7 @@ def _new_config(data_dir: Path, wishes: Wishes) -> cluster_config.ClusterConfig:
         node_name=name,
         database=wishes.database,
         runtime=wishes.runtime or RUNTIMES[0],
+        history=wishes.history,
     )
     return dataclasses.replace(config, lab=bool(wishes.lab))
 
@@ -208,6 +228,7 @@ def _adjusted(config: cluster_config.ClusterConfig, wishes: Wishes) -> cluster_c
         port=config.port if wishes.port is None else wishes.port,
         database=wishes.database or config.database,
         lab=config.lab if wishes.lab is None else wishes.lab,
+        history=wishes.history or config.history,
     )
 
 

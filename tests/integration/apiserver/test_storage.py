@@ -11,12 +11,13 @@ import pytest
 from sqlalchemy import update
 
 from apiserver import listing
-from apiserver.clock_jobs import EVENT_LIFETIME_S, KEEP_LOG_S, ClockJobs
+from apiserver.clock_jobs import EVENT_LIFETIME_S, ClockJobs
 from apiserver.database import open_database
 from apiserver.errors import ApiError, Conflicted
-from apiserver.models import moments
+from apiserver.models import causes, moments
 from apiserver.storage import Change, Compacted, Span, Store
 from apiserver.watch import WatchHub
+from podium.api.history_limit import KEPT_FOR_WATCHES_S, HistoryLimit
 from podium.api.scheme import resource
 
 SECRETS = resource("secrets")
@@ -44,6 +45,8 @@ def names(store: Store, at: int | None = None) -> list[str]:
 
 def let_time_pass(store: Store, seconds: int) -> None:
     store.run_task(lambda c: c.execute(update(moments).values(at=moments.c.at - seconds)))
+    by_us = seconds * 1_000_000
+    store.run_task(lambda c: c.execute(update(causes).values(at=causes.c.at - by_us)))
 
 
 def test_every_past_state_can_be_listed(store: Store) -> None:
@@ -94,16 +97,35 @@ def test_what_is_compacted_is_gone_for_watches_and_pages(store: Store) -> None:
     assert listing.read_token(error.body["metadata"]["continue"]) == (None, ("ns", "a"))
 
 
-def test_the_log_is_kept_for_ten_minutes(store: Store) -> None:
-    jobs = ClockJobs(store)
+def test_the_log_is_kept_for_as_long_as_was_said(store: Store) -> None:
+    jobs = ClockJobs(store, HistoryLimit(age_s=3600))
     first = store.write("secrets", an_object("a"), None)
+    jobs.note_moment()
+    let_time_pass(store, 3500)
+    second = store.write("secrets", an_object("b"), None)
     jobs.note_moment()
     jobs.compact()
     assert store.revisions()[1] == 0
-    let_time_pass(store, KEEP_LOG_S + 1)
-    store.write("secrets", an_object("b"), None)
+    let_time_pass(store, 200)
     jobs.compact()
     assert store.revisions()[1] == first.rv
+    let_time_pass(store, 3500)
+    jobs.compact()
+    assert store.revisions()[1] == second.rv
+
+
+def test_the_log_keeps_as_many_changes_as_was_said_but_none_that_a_watch_may_need(
+    store: Store,
+) -> None:
+    jobs = ClockJobs(store, HistoryLimit(changes=10))
+    for number in range(30):
+        last = store.write("secrets", an_object(f"s{number}"), None)
+    jobs.note_moment()
+    jobs.compact()
+    assert store.revisions()[1] == 0
+    let_time_pass(store, int(KEPT_FOR_WATCHES_S) + 1)
+    jobs.compact()
+    assert store.revisions()[1] == last.rv - 10
 
 
 def test_events_expire_an_hour_after_they_were_written(store: Store) -> None:

@@ -6,11 +6,14 @@ import random
 from collections.abc import Iterator
 from pathlib import Path
 
+import gevent
 import pytest
+from sqlalchemy import select
 
 from apiserver import listing
 from apiserver.database import open_database
-from apiserver.storage import Compacted, Record, Store
+from apiserver.models import changes
+from apiserver.storage import Change, Compacted, Record, Store
 from apiserver.watch import WatchHub
 from podium.api.scheme import resource
 
@@ -92,13 +95,57 @@ def test_time_travel_equals_a_recording_of_a_thousand_random_writes(store: Store
         assert (found and (found.rv, found.body)) == state.get(key)
 
 
-def test_what_is_kept_after_a_compaction_still_equals_the_recording(store: Store) -> None:
+def test_what_is_kept_after_compactions_still_equals_the_recording(store: Store) -> None:
     recording = Recording(store, seed=6)
-    for value in range(200):
+    kept = [40, 41, 90, 160, 200]
+    for value in range(260):
         recording.write(value)
-    store.compact(120)
-    for revision, state in recording.states.items():
-        if revision >= 120:
-            assert listed(store, "secrets", None, revision) == of(state, "secrets")
+        if value in (50, 100, 210):
+            store.compact(kept.pop(0))
+    for oldest in kept:
+        store.compact(oldest)
+        for revision, state in recording.states.items():
+            if revision >= oldest:
+                assert listed(store, "secrets", None, revision) == of(state, "secrets")
+                log = store.changes_after("pods", revision, revision + 1, 5)
+                assert [c.prev for c in log] == [_body_before(recording, c) for c in log]
     with pytest.raises(Compacted):
-        store.get_past("secrets", "a", "n1", 119)
+        store.get_past("secrets", "a", "n1", oldest - 1)
+
+
+def _body_before(recording: Recording, change: Change) -> bytes | None:
+    before = recording.states[change.rv - 1].get(("pods", change.namespace, change.name))
+    return before and before[1]
+
+
+def test_a_compaction_among_writes_loses_nothing(store: Store) -> None:
+    recording = Recording(store, seed=7)
+    for value in range(60):
+        recording.write(value)
+    last = store.revisions()[0]
+    racers = [gevent.spawn(recording.write, 1000), gevent.spawn(store.compact, last),
+              gevent.spawn(recording.write, 1001)]  # fmt: skip
+    gevent.joinall(racers, timeout=20, raise_error=True)
+    for kind in KINDS:
+        assert listed(store, kind, None, last) == of(recording.states[last], kind)
+
+
+def test_the_body_before_a_change_is_kept_once(store: Store) -> None:
+    first = store.write("secrets", _an_object(("secrets", "a", "x"), 1), None)
+    second = store.write("secrets", first.object, first)
+    store.compact(second.rv)
+    third = store.write("secrets", second.object, second)
+    store.write("secrets", third.object, third)
+    rows = store.read(lambda c: c.execute(select(changes.c.rv, changes.c.prev)).all())
+    assert [(rv, prev) for rv, prev in rows] == [(third.rv, second.body), (third.rv + 1, None)]
+
+
+def test_long_bodies_are_packed_and_come_back_as_they_were(store: Store) -> None:
+    obj = _an_object(("secrets", "a", "x"), 1) | {"data": {"text": "a long text " * 500}}
+    first = store.write("secrets", obj, None)
+    store.write("secrets", first.object, first, is_delete=True)
+    (packed,) = store.read(lambda c: c.execute(select(changes.c.body).limit(1)).one())
+    assert len(packed) < len(first.body) / 10
+    past = store.get_past("secrets", "a", "x", first.rv)
+    assert past is not None
+    assert past.body == first.body
