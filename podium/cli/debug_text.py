@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from podium.api.meta import parse_time
-from podium.cli.output import to_yaml
+from podium.api.yaml_text import to_yaml
 
 Object = dict[str, Any]
 Lines = Iterator[str]

@@ -14,7 +14,8 @@ from typing import Any
 from podium.api import quantity
 from podium.api.meta import controller_of, parse_time
 from podium.api.scheme import Resource
-from podium.cli.output import columns, to_yaml
+from podium.api.yaml_text import to_yaml
+from podium.cli.output import columns
 from podium.cli.scheduling import DECISION, decision_of, scheduling
 
 Object = dict[str, Any]

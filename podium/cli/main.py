@@ -23,6 +23,8 @@ VERBS = {
     "ui": ("ui", "Print a one-time login link to the status page."),
     "apply": ("apply", "Create or change objects as a manifest says."),
     "get": ("get", "List objects, or print them."),
+    "diff": ("diff", "Show what is different between two moments."),
+    "history": ("history", "Show an object's changes, also after its end."),
     "describe": ("describe", "Show one object with what belongs to it, and its events."),
     "why": ("why", "Say why a Pod is on its node, or on none."),
     "delete": ("delete", "Delete objects by name, label or manifest."),
@@ -41,7 +43,7 @@ VERBS = {
 SECTIONS = {
     "Cluster": ("up", "down", "status", "kubeconfig", "ui"),
     "Objects": ("apply", "get", "describe", "why", "delete", "scale", "rollout"),
-    "Inside": ("debug", "fault"),
+    "Inside": ("history", "diff", "debug", "fault"),
     "Containers": ("logs", "exec", "attach", "cp", "port-forward", "top", "image"),
 }
 

@@ -12,6 +12,7 @@ from typing import Any
 import click
 
 from podium.api.scheme import Resource
+from podium.api.yaml_text import to_yaml
 from podium.cli.targets import kind_name
 
 FORMATS = ("wide", "yaml", "json", "name")
@@ -166,26 +167,3 @@ def items_of(obj: dict[str, Any]) -> Iterable[dict[str, Any]]:
     kind = obj["kind"].removesuffix("List")
     # Items of a typed list do not repeat their type; those of a v1 List carry it.
     return [{"apiVersion": obj["apiVersion"], "kind": kind, **item} for item in obj["items"]]
-
-
-def to_yaml(obj: Any) -> str:
-    """As kubectl prints it: block style, keys sorted, long texts in `|` blocks."""
-    import yaml
-
-    try:
-        from yaml import CSafeDumper as Dumper
-    except ImportError:  # a PyYAML without libyaml
-        from yaml import SafeDumper as Dumper  # type: ignore[assignment]
-
-    class Ours(Dumper):
-        pass
-
-    def text(dumper: Any, value: str) -> Any:
-        tag = "tag:yaml.org,2002:str"
-        # A text that would be read as something else ("1", "yes", a time) is put in quotes.
-        is_plain = dumper.resolve(yaml.ScalarNode, value, (True, False)) == tag
-        style = "|" if "\n" in value else None if is_plain else '"'
-        return dumper.represent_scalar(tag, value, style=style)
-
-    Ours.add_representer(str, text)
-    return str(yaml.dump(obj, Dumper=Ours, default_flow_style=False, allow_unicode=True))

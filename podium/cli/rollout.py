@@ -73,7 +73,8 @@ def status(*, api: Connection, words: tuple[str, ...], watch: bool, timeout: flo
 @api_options
 def history(*, api: Connection, words: tuple[str, ...], revision: int | None) -> None:
     """List the revisions that undo can go back to."""
-    from podium.cli.output import columns, to_yaml
+    from podium.api.yaml_text import to_yaml
+    from podium.cli.output import columns
 
     for target in _deployments(words):
         revisions = _revisions(api, _get(api, target))

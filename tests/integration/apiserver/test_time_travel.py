@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 from urllib.parse import quote
 
 import pytest
@@ -15,6 +16,12 @@ TABLE = "application/json;as=Table;v=v1;g=meta.k8s.io"
 @pytest.fixture
 def maps(ns: str) -> str:
     return f"{ns}/configmaps"
+
+
+@pytest.fixture
+def name(ns: str) -> str:
+    """Of the namespace."""
+    return ns.rpartition("/")[2]
 
 
 def test_an_object_is_as_it_was(api: Api, maps: str) -> None:
@@ -124,3 +131,21 @@ def test_the_past_needs_the_rights_of_now(api: Api, ns: str) -> None:
         assert node.get("/api/v1/nodes/node-1?atRevision=1").code == 403
     with Api(api.server, None) as nobody:
         assert nobody.get(f"{ns}/secrets/s?atRevision={then}").code == 401
+
+
+# The last one: the server has no past then.
+def test_what_is_no_longer_kept_is_gone_and_the_oldest_is_named(
+    api: Api, maps: str, name: str
+) -> None:
+    first = int(api.post(maps, a_config_map()).json["metadata"]["resourceVersion"])
+    last = int(api.patch(f"{maps}/cm", {"data": {"a": "b"}}).json["metadata"]["resourceVersion"])
+    with sqlite3.connect(api.server.data_dir / "podium.db") as database:
+        database.execute("UPDATE meta SET v = ? WHERE k = 'compact_rv'", (last,))
+    database.close()
+    for path in (f"{maps}/cm?atRevision=", f"{maps}?atRevision=", "/podium/v1/cluster?at=",
+                 f"/podium/v1/diff?namespace={name}&from="):  # fmt: skip
+        gone = api.get(f"{path}{first}")
+        assert (gone.code, gone.reason) == (410, "Expired")
+        assert f"too old resource version: {first} ({last}): the oldest" in gone.message
+    assert api.get(f"{maps}/cm?atRevision={last}").code == 200
+    assert api.get(f"{maps}?atRevision=1h%20ago").code == 410

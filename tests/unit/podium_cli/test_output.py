@@ -10,9 +10,10 @@ import pytest
 import yaml
 
 from podium.api import scheme
+from podium.api.yaml_text import to_yaml
 from podium.cli import refusal
 from podium.cli.descriptions import age, describe
-from podium.cli.output import TablePrinter, to_yaml
+from podium.cli.output import TablePrinter
 from podium.cli.progress import Progress
 from podium.client import errors
 

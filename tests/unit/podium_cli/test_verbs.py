@@ -252,6 +252,33 @@ def test_get_at_an_earlier_revision_finds_what_was_deleted(api: ApiServer) -> No
     assert "how long ago" in api.err("get", "pods", "--at", "yesterday")
 
 
+def test_diff_shows_what_changed_between_two_moments(api: ApiServer) -> None:
+    api.apply(a_deployment())
+    start = api.get("deploy/web")["metadata"]["resourceVersion"]
+    assert "no difference" in api.out("diff", "--from", start)
+    api.out("scale", "deploy/web", "--replicas", "7")
+    api.apply(a_pod("new"))
+    shown = api.out("diff", "--from", start, code=1)
+    assert ": 1 added, 1 changed" in shown
+    assert "changed deployment.apps/web in " in shown
+    assert "-  replicas: 2\n+  replicas: 7\n" in shown
+    one = json.loads(api.out("diff", "--from", start, "pod/new", "-o", "json", code=1))
+    assert [item["type"] for item in one["items"]] == ["added"]
+    assert api.podium("diff", "--from", "9999999", code=2).stderr.startswith("Error from server")
+
+
+def test_history_shows_an_objects_changes_also_after_its_end(api: ApiServer) -> None:
+    api.apply(a_deployment())
+    api.out("scale", "deploy/web", "--replicas", "7")
+    api.out("delete", "deploy/web")
+    lines = api.out("history", "deploy/web").splitlines()
+    assert [line.split()[3] for line in lines[1:]] == ["DELETED", "MODIFIED", "ADDED"]
+    assert "spec.replicas" in lines[2]
+    assert max(map(len, lines)) <= 100
+    assert "+  replicas: 7" in api.out("history", "deploy/web", "--diff")
+    assert 'deployments.apps "never" not found' in api.err("history", "deploy/never")
+
+
 def test_delete_by_name_by_file_and_by_label(api: ApiServer) -> None:
     api.apply(a_pod("one"), a_pod("two"), a_pod("three"))
     assert api.out("delete", "pod", "one") == 'pod "one" deleted\n'
