@@ -61,6 +61,9 @@ def _selector(spec: Object) -> list[Cause]:
             causes += each_invalid(f"spec.selector.{name}", selector[name], check(selector[name]))
     if selector.get("labelSelector"):
         causes += label_selector(selector["labelSelector"], "spec.selector.labelSelector")
+        if spec.get("controller") == "garbage-collector":
+            why = "the garbage collector does not look at labels"
+            causes.append(forbidden("spec.selector.labelSelector", why))
     if not _controller(spec):
         causes += _kind(spec["controller"], selector)
     return causes

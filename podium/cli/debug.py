@@ -144,7 +144,9 @@ def show(*, api: Connection, name: str | None, watch: bool, output: str | None) 
         _print_json(found[0] if name else {"apiVersion": "v1", "kind": "List", "items": found})
         return
     stops = [(one, stop) for one in found for stop in _stops(one)]
-    for one, stop in stops:
+    for number, (one, stop) in enumerate(stops):
+        if number:
+            click.echo()
         _print_stop(one, stop)
     if watch:
         _follow(api, name, {_identity(one, stop) for one, stop in stops})

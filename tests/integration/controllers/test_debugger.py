@@ -159,19 +159,36 @@ def test_an_injected_error_is_shown_where_a_real_one_would_be(server: ApiServerP
         eventually(lambda: len(room.list("pods", "default")) == 3)
 
 
-def test_a_stale_read_gives_the_loop_what_was_there_before(server: ApiServerProcess) -> None:
+def test_a_stale_read_has_the_loop_undo_what_it_has_just_done(server: ApiServerProcess) -> None:
     with debugged(server, *BOTH) as room:
         room.create("deployments", a_deployment("web", replicas=1))
-        eventually(lambda: len(room.list("pods", "default")) == 1)
-        eventually(lambda: room.client.get("deployments", "web", "default")["status"])
-        set_breakpoint(room, "deployment", condition="write.subresource != 'status'")
+        eventually(
+            lambda: room.client.get("deployments", "web", "default")["status"].get("replicas")
+        )
+        set_breakpoint(room, "deployment")
         room.client.patch("deployments", "web", "default", {"spec": {"replicas": 4}})
         assert stopped(room)["desired"]["replicas"] == 4
+        goes_on(room, "Step")
+        stopped(room, step=2)  # the ReplicaSet has been scaled, the status not been written
         goes_on(room, "Inject", inject="StaleRead")
-        goes_on_with = eventually(lambda: status(room)["stopped"])
-        assert goes_on_with[0]["desired"]["replicas"] in (1, 4)
+        stop = eventually(lambda: next(iter(status(room)["stopped"]), None)) or {}
+        assert (stop["injected"], stop["desired"]["replicas"]) == ("StaleRead", 1)
+        changed = {change["path"]: change for change in stop["plannedWrites"][0]["changes"]}
+        assert (changed["spec.replicas"]["from"], changed["spec.replicas"]["to"]) == (4, 1)
         room.client.delete(BREAKPOINTS, "stop")
         eventually(lambda: len(room.list("pods", "default")) == 4)
+
+
+def test_a_loop_that_reads_no_cache_is_given_no_stale_object(server: ApiServerProcess) -> None:
+    with debugged(server, Scheduler) as room:
+        room.create("nodes", a_node("node-1"))
+        set_breakpoint(room, "scheduler")
+        room.create("pods", a_pod("web"))
+        stopped(room)
+        done = act(room, "Inject", inject="StaleRead")
+        assert done["result"] == "Refused"
+        assert done["message"] == "scheduler does not read this object from a cache"
+        goes_on(room)
 
 
 def test_the_scheduler_stops_before_it_binds_with_its_reasons(server: ApiServerProcess) -> None:
@@ -236,6 +253,13 @@ def test_an_action_where_nothing_is_stopped_says_so(server: ApiServerProcess) ->
             "spec.selector.namespace: Forbidden: may not be set: nodes have no namespace",
         ),
         ({"controller": "deployment", "maxStopSeconds": 0}, "spec.maxStopSeconds: Invalid value"),
+        (
+            {
+                "controller": "garbage-collector",
+                "selector": {"labelSelector": {"matchLabels": {"a": "b"}}},
+            },
+            "spec.selector.labelSelector: Forbidden: the garbage collector does not look at labels",
+        ),
         (
             {"controller": "deployment", "action": {"type": "Inject"}},
             "spec.action.inject: Required value: must say what to inject",
