@@ -196,7 +196,11 @@ class FaultLab:
             records = json.loads((self._data_dir / "run" / "components.json").read_text())
         except (OSError, ValueError):
             return {}
-        return {one["name"]: one["pid"] for one in records if one["pid"]}
+        return {
+            one["name"]: one["pid"]
+            for one in records
+            if one["pid"] and one["boot"] == _boot_id() and _began(one["pid"]) == one["start"]
+        }
 
     # --- effects --------------------------------------------------------------------------------
 
@@ -264,6 +268,20 @@ def _specs(records: list[Record]) -> Iterator[tuple[str, Object]]:
 def _end_of(fault: Object) -> datetime | None:
     text = (fault.get("status") or {}).get("endTime")
     return meta.parse_time(text) if text else None
+
+
+def _boot_id() -> str:
+    return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+
+
+def _began(pid: int) -> int | None:
+    """Clock ticks from boot to a process' start, which tell it from a later one of the same pid;
+    None if there is none. `man 5 proc`, field 22 of /proc/pid/stat."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text()
+    except OSError:
+        return None
+    return int(stat[stat.rindex(")") + 2 :].split()[19])
 
 
 def _available_bytes() -> int:
