@@ -134,12 +134,12 @@ def create_app(rooms: Rooms) -> Flask:
     _add_discovery(app, rooms.authenticator)
     _add_health(app, rooms)
     add_login(app, rooms.authenticator)
-    add_traces(app, rooms.spans, rooms.authenticator)
     add_page(app, rooms, VERSION["gitVersion"])
     insight = Insight(rooms.verbs, rooms.authenticator)
     insight.add(app, "why", why.answer)
     insight.add(app, "usage", Usage(KubeletSummaries(rooms.kubelets, EVERYTHING)).of)
     add_time_travel(app, insight, rooms.authenticator)
+    add_traces(app, insight, rooms.spans, rooms.authenticator)
     _add_refusals(app, rooms)
     return app
 

@@ -1,6 +1,8 @@
 """The URLs of the causal trace. Room apiserver; mounted by routes.py.
 
-POST /podium/v1/spans      what components tell of their work (span_log.py)
+POST /podium/v1/spans                                  what components tell of their work
+GET  /podium/v1/trace/<resource.group>/<namespace>/<name>[?revision=]
+GET  /podium/v1/budget/pods/<namespace>/<name>
 """
 
 from __future__ import annotations
@@ -9,16 +11,21 @@ import orjson
 from flask import Flask, Response, request
 
 from apiserver.authentication import Authenticator
+from apiserver.insight import PREFIX, Insight
 from apiserver.negotiation import JSON
 from apiserver.span_log import SpanLog
+from apiserver.trace.answers import TraceAnswers
 
-SPANS = "/podium/v1/spans"
 
+def add_traces(app: Flask, insight: Insight, spans: SpanLog, authenticator: Authenticator) -> None:
+    """Add what is told of the trace, and what can be asked."""
 
-def add_traces(app: Flask, spans: SpanLog, authenticator: Authenticator) -> None:
     def take() -> Response:
         user = authenticator.user(request.environ)
         taken = spans.take(user, request.environ)
         return Response(orjson.dumps({"taken": taken}), 200, mimetype=JSON)
 
-    app.add_url_rule(SPANS, "spans", take, methods=["POST"])
+    app.add_url_rule(f"{PREFIX}/spans", "spans", take, methods=["POST"])
+    answers = TraceAnswers(insight.verbs.store, spans)
+    insight.add(app, "trace", answers.trace)
+    insight.add(app, "budget", answers.budget)

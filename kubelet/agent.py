@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, cast
 
-from kubelet import configuration, engine, pod_status, security_admission
+from kubelet import configuration, engine, pod_status, pod_trace, security_admission
 from kubelet.api_address import server_address, services
 from kubelet.cgroup_values import CgroupValues
 from kubelet.configuration import KubeletConfiguration
@@ -94,9 +94,9 @@ class Kubelet:
         self._spans = SpanSender(self._client, f"kubelet {name}")
         self._network = network_of(data_dir, config, node)
         self._metrics = KubeletMetrics(name)
-        self._runtime = cast(
-            Runtime, MeasuredRuntime(engine.connect(node, node_dir), self._metrics)
-        )
+        runtime = engine.connect(node, node_dir)
+        runtime.on_step = pod_trace.step
+        self._runtime = cast(Runtime, MeasuredRuntime(runtime, self._metrics))
         self._images = ImageStore(f"{node_dir}/images")
         self._exits = Exits()
         hardware = read_hardware()

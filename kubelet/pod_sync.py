@@ -45,6 +45,7 @@ from kubelet.pod_plan import (
 )
 from kubelet.pod_source import PodSource
 from kubelet.pod_status import Observed
+from kubelet.pod_trace import PodTrace
 from kubelet.post_start import PostStarts
 from kubelet.probes import Answered, Prober, Verdict
 from kubelet.qos_cgroups import QosCgroups
@@ -68,6 +69,7 @@ from kubelet.user_ranges import NoUserRange, UserRanges
 from kubelet.volumes import VolumeError, Volumes
 from podium.api import meta
 from podium.api.resource_annotations import speaks_of_io
+from podium.client import tracing
 from podium.client.event_recorder import Recorder
 from podium.client.http import Client
 
@@ -90,6 +92,7 @@ class Memory:
     shim_pid: int = 0  # of the sandbox that has `ip`
     ip: str = ""
     bandwidth: Bandwidth | None = None  # as it was put last; None: not known
+    trace: PodTrace = field(default_factory=PodTrace)
 
 
 @dataclass
@@ -183,6 +186,7 @@ class PodSync:
         if pod is None:
             self._forget(uid)
             return None
+        tracing.describe(pod=meta.key_of(pod))
         self._writer.retry(pod)
         status, memory = self._writer.newest(pod), self._memory_of(uid)
         again_s = self._look_at(
@@ -353,7 +357,8 @@ class PodSync:
             return SANDBOX_RETRY_S
         look.around = Surroundings(ip, self._node(), self._objects.get)
         try:
-            look.paths = self._volumes.prepare(look.pod, look.around)
+            with look.memory.trace.once("volumes"):
+                look.paths = self._volumes.prepare(look.pod, look.around)
         except VolumeError as failure:
             self._recorder.event(look.pod, "Warning", "FailedMount", str(failure))
             return RETRY_S
@@ -387,15 +392,18 @@ class PodSync:
             config = _sandbox_config(
                 look.pod, resources, self._settings.cluster_domain, self._user_ranges
             )
-            look.sandbox = self._runtime.run_pod_sandbox(config)
+            memory.trace.new_sandbox()
+            with memory.trace.once("sandbox"):
+                look.sandbox = self._runtime.run_pod_sandbox(config)
             memory.bandwidth = Bandwidth()  # its interface will be a new one
         assert look.sandbox is not None
         if has_host_network:
             return host_ip(self._node())
         if memory.shim_pid != look.sandbox.shim_pid:
-            memory.ip = self._network.attach(look.uid, look.sandbox.netns_path).ip
-            self._network.publish(look.uid, host_ports(look.pod))
-            self._limit(look, bandwidth(look.pod))
+            with memory.trace.once("network") as told:
+                memory.ip = told["ip"] = self._network.attach(look.uid, look.sandbox.netns_path).ip
+                self._network.publish(look.uid, host_ports(look.pod))
+                self._limit(look, bandwidth(look.pod))
             memory.shim_pid = look.sandbox.shim_pid
         else:
             self._limit_again(look)
@@ -464,7 +472,8 @@ class PodSync:
         if start.failed_at is not None:
             backoff.tried(start.failed_at, time.time())
         try:
-            started = self._runtime.start_container(container_id)
+            with look.memory.trace.once("start", container=name, attempt=start.attempt):
+                started = self._runtime.start_container(container_id)
         except RuntimeFailure as failure:
             return self._fail(look, name, "RunContainerError", failure)
         if started.reason == "StartError":
@@ -480,7 +489,10 @@ class PodSync:
     def _create(self, look: Look, start: Start) -> str:
         assert look.around is not None
         name, where = start.container["name"], self._field_path(look, start.container["name"])
-        image = self._puller.ensure(look.pod, start.container, where)
+        trace = look.memory.trace
+        with trace.once("image", container=name) as told:
+            image = self._puller.ensure(look.pod, start.container, where)
+            told["image"] = str(start.container.get("image"))
         look.memory.image_ids[name] = image.ref
         self._fill_image_volumes(look, start.container, where)
         config = self._configs.make(
@@ -492,7 +504,8 @@ class PodSync:
             paths=look.paths,
             target_id=self._target_id(look, start.container),
         )
-        container_id = self._runtime.create_container(look.uid, config)
+        with trace.once("create", container=name, attempt=start.attempt):
+            container_id = self._runtime.create_container(look.uid, config)
         self._tell(look, name, "Normal", "Created", f"Created container: {name}")
         return container_id
 
@@ -590,9 +603,11 @@ class PodSync:
 
     def _write_observed(self, look: Look, *, is_ended: bool = False) -> None:
         observed = self._observe(look, is_ended=is_ended)
-        self._write(
-            look, pod_status.compute(look.pod, look.status, observed, self._node(), meta.now())
-        )
+        status = pod_status.compute(look.pod, look.status, observed, self._node(), meta.now())
+        for container in observed.containers:
+            look.memory.trace.running(container)
+        look.memory.trace.ready(look.status, status, observed.containers)
+        self._write(look, status)
 
     def _write(self, look: Look, status: Object) -> None:
         if pod_status.is_terminal(status):  # before the scheduler hears that its place is free

@@ -42,10 +42,12 @@ from kubelet.runtime.protocol import (
     ContainerStatus,
     Device,
     ExecSession,
+    OnStep,
     Resources,
     RuntimeEvent,
     SandboxConfig,
     SandboxStatus,
+    no_step,
 )
 
 log = logging.getLogger("containerd")
@@ -86,6 +88,7 @@ class ContainerdRuntime:
         self.version = self._await_containerd()
         self.has_user_namespaces = False  # translate.py refuses one: containerd 1.6 has none
         self.has_recursive_read_only = False  # the same
+        self.on_step: OnStep = no_step  # it tells of none
         images.ensure_pause(self._connection, self.root)
         self._is_following = threading.Event()
         threading.Thread(target=self._follow_forever, name="containerd-events", daemon=True).start()

@@ -36,10 +36,12 @@ from kubelet.runtime.protocol import (
     ContainerStats,
     ContainerStatus,
     ExecSession,
+    OnStep,
     Resources,
     RuntimeEvent,
     SandboxConfig,
     SandboxStatus,
+    no_step,
 )
 from kubelet.runtime.tree_removal import remove_tree
 
@@ -193,6 +195,7 @@ class PodiumRuntime:
         self.layout = Layout(root)
         self.has_user_namespaces = user_namespace.is_offered()
         self.has_recursive_read_only = syscalls.has_mount_setattr()
+        self.on_step: OnStep = no_step
         self.cgroups = Cgroups.detect(cgroup_root)
         self._lock = threading.Lock()
         self._shims: dict[str, ShimConnection] = {}
@@ -266,6 +269,7 @@ class PodiumRuntime:
 
     def create_container(self, sandbox_id: str, config: ContainerConfig) -> str:
         result = self._shim(sandbox_id).call("create", config=to_dict(config))
+        self._tell_steps(result)
         return str(result["container"]["id"])
 
     def start_container(self, container_id: str) -> ContainerStatus:
@@ -273,7 +277,12 @@ class PodiumRuntime:
         if status.state != "created":
             return status
         result = self._shim(status.sandbox_id).call("start", container=container_id)
+        self._tell_steps(result)
         return container_status(result["container"])
+
+    def _tell_steps(self, result: Message) -> None:
+        for name, began, ended in result.get("steps", ()):  # a shim may be of an older version
+            self.on_step(name, began, ended)
 
     def stop_container(self, container_id: str, grace_s: float) -> None:
         status = self._containers.get(container_id)

@@ -12,7 +12,7 @@ Source of the shape: Kubernetes CRI `runtime/v1`.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
@@ -287,6 +287,13 @@ class ExecSession(Protocol):
         """SIGKILL the process and what it has started; safe to call twice."""
 
 
+OnStep = Callable[[str, float, float], None]  # name, began, ended
+
+
+def no_step(_name: str, _began: float, _ended: float) -> None:
+    """Nobody wants to know."""
+
+
 class Runtime(Protocol):
     """Every call may be repeated: making what exists returns it, removing what is gone is fine.
     Failures are `kubelet.runtime.errors.RuntimeFailure` and its children."""
@@ -294,6 +301,7 @@ class Runtime(Protocol):
     version: str  # as a Node shows it: "podium://0.1.0"
     has_user_namespaces: bool  # whether a sandbox may have one
     has_recursive_read_only: bool  # whether a Mount may be `is_recursive`
+    on_step: OnStep  # told, by the thread that calls, what creating and starting consist of
 
     def run_pod_sandbox(self, config: SandboxConfig) -> SandboxStatus: ...
     def stop_pod_sandbox(self, sandbox_id: str) -> None:

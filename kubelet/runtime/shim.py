@@ -406,7 +406,7 @@ class Shim:
                 self._forget(container)
                 request.refuse(error)
             else:
-                request.answer({"container": to_dict(container.status)})
+                request.answer({"container": to_dict(container.status), "steps": container.steps})
 
         self.containers[container_id] = container
         try:
@@ -421,7 +421,12 @@ class Shim:
 
     def _start(self, request: Request) -> None:
         container = self._container(request)
-        container.start(lambda _error: request.answer({"container": to_dict(container.status)}))
+
+        def done(_error: Exception | None) -> None:
+            last = container.steps[-1:] if container.status.started_at else []
+            request.answer({"container": to_dict(container.status), "steps": last})
+
+        container.start(done)
 
     def _stop(self, request: Request) -> None:
         if request.message["container"] in self.past:

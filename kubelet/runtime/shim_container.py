@@ -111,6 +111,8 @@ class Container:
         self._control: socket.socket | None = None
         self._failure: tuple[str, str] | None = None  # kind and message from the child
         self._is_ready = False
+        self.steps: list[tuple[str, float, float]] = []  # of what it took: name, began, ended
+        self._step_began = 0.0
         self._on_ready: list[Done] = []
         self._on_started: list[Done] = []
         self._on_ended: list[Done] = []
@@ -164,7 +166,10 @@ class Container:
         os.makedirs(self.directory)
         rootfs.make_directories(self.directory, self._outside(0, 0)[0])
         self._log.open()
+        began = time.time()
         cgroups.create_leaf(self.leaf)
+        self._step_began = time.time()
+        self.steps.append(("cgroup", began, self._step_began))
         self._on_ready.append(done)
         self._spawn()
 
@@ -256,6 +261,7 @@ class Container:
             self._streams[self._terminal] = "stdout"
             self._watch_stream(self._terminal)
         self.status = replace(self.status, pid=self.pid)  # recorded only once it has run
+        self.steps.append(("rootfs", self._step_began, time.time()))
         _settle(self._on_ready)
 
     # Start
@@ -267,6 +273,7 @@ class Container:
             return
         self._on_started.append(done)
         if len(self._on_started) == 1:
+            self._step_began = time.time()
             with contextlib.suppress(OSError):  # it has died meanwhile: waitpid will tell
                 self._control.send(GO)
 
@@ -274,6 +281,7 @@ class Container:
         if not self._on_started:
             return  # it died before it was told to go
         self._record(replace(self.status, state="running", started_at=time.time()))
+        self.steps.append(("exec", self._step_began, self.status.started_at))
         self.owner.publish("container_started", self.status)
         _settle(self._on_started)
 

@@ -73,7 +73,8 @@ class Span:
     @property
     def within(self) -> SpanRecord:
         """What a phase says of the span that it is a part of."""
-        return {"name": self.name, "beganUs": self.began_us, "reactedTo": self._revisions()}
+        return {"spanId": self.span_id, "name": self.name, "beganUs": self.began_us,
+                "reactedTo": self._revisions()}  # fmt: skip
 
     def record(self, ended_us: int) -> SpanRecord:
         spent = self.spent_us
@@ -95,6 +96,7 @@ class Span:
 
 
 _active: ContextVar[Span | None] = ContextVar("active span", default=None)
+_phase: ContextVar[str] = ContextVar("phase under way", default="")
 _headers: ContextVar[str] = ContextVar("trace headers", default="")
 _reacting_to: ContextVar[tuple[Cause, ...]] = ContextVar("reacting to", default=())
 _tell: Callable[[SpanRecord], None] | None = None
@@ -144,16 +146,33 @@ def note_failure(error: BaseException) -> None:
 @contextmanager
 def phase(name: str, **attributes: Any) -> Iterator[dict[str, Any]]:
     """A part of this thread's reconcile. More attributes may be put into what it gives."""
-    span = _active.get()
     began_us = now_us()
+    with within_phase() as span_id:
+        try:
+            yield attributes
+        except Exception as error:
+            attributes["outcome"] = f"{type(error).__name__}: {error}"[:ERROR_MAX]
+            raise
+        finally:
+            tell_phase(name, began_us, now_us(), attributes, span_id=span_id)
+
+
+@contextmanager
+def within_phase() -> Iterator[str]:
+    """What this thread tells meanwhile is a part of a phase with the id that this gives."""
+    span_id = new_span_id()
+    before = _phase.set(span_id)
     try:
-        yield attributes
-    except Exception as error:
-        attributes["outcome"] = f"{type(error).__name__}: {error}"[:ERROR_MAX]
-        raise
+        yield span_id
     finally:
-        if span is not None:
-            tell_phase(name, began_us, now_us(), attributes)
+        _phase.reset(before)
+
+
+def describe(**attributes: Any) -> None:
+    """More about this thread's reconcile: the name of the Pod whose uid its key is."""
+    span = _active.get()
+    if span is not None:
+        span.attributes |= attributes
 
 
 def tell_phase(
@@ -164,22 +183,20 @@ def tell_phase(
     *,
     kind: str = "phase",
     span_id: str = "",
-    parent_id: str = "",
-) -> str:
-    """A part of this thread's reconcile that is over, or of one of its phases; its span id, "" if
-    there is no reconcile."""
+) -> None:
+    """A part of this thread's reconcile that is over, or of the phase of it that is under way."""
     span = _active.get()
     if span is None:
-        return ""
+        return
     span.must_be_told = True
-    span_id = span_id or new_span_id()
+    span_id, phase_id = span_id or new_span_id(), _phase.get()
+    parent_id = span.span_id if phase_id in ("", span_id) else phase_id
     record = {
-        "traceId": span.trace_id, "spanId": span_id, "parentId": parent_id or span.span_id,
+        "traceId": span.trace_id, "spanId": span_id, "parentId": parent_id,
         "kind": kind, "name": name, "key": span.key, "beganUs": began_us, "endedUs": ended_us,
         "attributes": attributes, "within": span.within,
     }  # fmt: skip
     tell(record)
-    return span_id
 
 
 @contextmanager

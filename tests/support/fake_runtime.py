@@ -39,6 +39,7 @@ from kubelet.runtime.protocol import (
     RuntimeEvent,
     SandboxConfig,
     SandboxStatus,
+    no_step,
 )
 
 _EXIT = re.compile(r"exit (\d+)\Z")
@@ -74,6 +75,7 @@ class FakeRuntime:
     version = "fake://1"
     has_user_namespaces = True
     has_recursive_read_only = True
+    on_step = staticmethod(no_step)
     missing_commands: set[str] = field(default_factory=lambda: {"nope", "/nope"})
     stop_exit_code: int = 143  # of a container that obeys its stop signal
     calls: list[tuple[str, str]] = field(default_factory=list)

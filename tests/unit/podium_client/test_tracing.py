@@ -58,7 +58,7 @@ def test_a_phase_says_what_it_is_within(told: list[dict[str, Any]]) -> None:
     phase, whole = told
     assert phase["parentId"] == whole["spanId"] == span.span_id
     assert phase["within"] == {
-        "name": "pod-sync", "beganUs": span.began_us, "reactedTo": [812],
+        "spanId": span.span_id, "name": "pod-sync", "beganUs": span.began_us, "reactedTo": [812],
     }  # fmt: skip
 
 

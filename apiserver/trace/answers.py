@@ -1,0 +1,170 @@
+"""What is asked of the trace over HTTP. Room apiserver/trace; mounted by trace_routes.py.
+
+An object's trace is that of its last change that was not of its status (of a Pod: of its creation,
+for its start is what one asks about), or of the change that `?revision=` names. Who may `get` the
+object may ask; what else the tree tells of and they may not get is shown without its name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from sqlalchemy import Connection, select
+
+from apiserver import span_log
+from apiserver.authorization import Action, is_allowed
+from apiserver.errors import ApiError
+from apiserver.models import causes
+from apiserver.request_info import Call, User
+from apiserver.storage import Record, Store
+from apiserver.trace import pods, tree
+from apiserver.trace.tree import Node, rfc3339
+from podium.api import scheme, status
+
+Object = dict[str, Any]
+
+OTHERS_MAX = 20  # earlier changes of an object that are told of
+_MADE_BY_OTHERS = frozenset({"pods", "replicasets.apps"})  # one asks how they came to be
+
+
+class TraceAnswers:
+    """One per server."""
+
+    def __init__(self, store: Store, spans: span_log.SpanLog) -> None:
+        self._store, self._spans = store, spans
+
+    def trace(self, call: Call, record: Record) -> Object:
+        """/podium/v1/trace/<resource.group>/<namespace>/<name>"""
+        history = self._store.read(lambda c: _history(c, record))
+        anchor = _anchor(call, record, history)
+        root, cut_off = self._tree(anchor)
+        about = {"resource": call.resource.key, "namespace": record.namespace,
+                 "name": record.name, "uid": record.uid}  # fmt: skip
+        tree.only_about(root, call.resource.key, record.uid)
+        may_see = self._may_see(call.user)
+        made = [pod for pod in pods.pods_of(root) if may_see("pods", pod)]
+        for node in root.walk():
+            if node.kind == "change" and not may_see(
+                node.about["object"]["resource"], node.about["object"]
+            ):
+                node.hide()
+        nodes = tree.to_json(root)
+        others = [row for row in history if row["trace"] != anchor["trace"]]
+        return {
+            "object": about, "traceId": anchor["trace"], "revision": anchor["rv"],
+            "by": root.about.get("by", ""), "manager": anchor["manager"],
+            "began": rfc3339(root.began_us),
+            "durationMs": tree.ms(root.last_us - root.began_us),
+            "isComplete": not cut_off, "orphans": len(cut_off),
+            "unfinished": sum(not node["isFinished"] for node in nodes),
+            "droppedSpans": sum(self._spans.dropped.values()),
+            "spans": nodes, "pods": made,
+            "otherChanges": [_other(row) for row in others],
+        }  # fmt: skip
+
+    def budget(self, call: Call, record: Record) -> Object:
+        """/podium/v1/budget/pods/<namespace>/<name>"""
+        if call.resource.key != "pods":
+            raise ApiError(status.page_not_found())
+        anchor = self._store.read(lambda c: _row(c, record.created_rv))
+        if anchor is None:
+            raise _not_kept(call, record)
+        root, _ = self._tree(anchor)
+        for pod in pods.pods_of(root):
+            if pod["uid"] == record.uid:
+                return pods.budget(pod, anchor["at"])
+        raise _not_kept(call, record)
+
+    def _tree(self, anchor: Object) -> tuple[Node, list[Node]]:
+        """The tree that holds a change, and what of the trace has lost the way to it."""
+
+        def read(connection: Connection) -> tuple[list[Object], list[Object]]:
+            trace_id = anchor["trace"]
+            return _changes(connection, trace_id), span_log.of_trace(connection, trace_id)
+
+        roots = tree.roots(*self._store.read(read))
+        own = next(r for r in roots if any(node.span_id == anchor["span"] for node in r.walk()))
+        return own, [root for root in roots if root is not own]
+
+    def _may_see(self, user: User) -> Callable[[str, Object], bool]:
+        """Whether the user may `get` an object of a resource, in a namespace."""
+        known: dict[tuple[str, str], bool] = {}
+
+        def may_see(resource: str, obj: Object) -> bool:
+            place = (resource, obj["namespace"])
+            if place not in known:
+                action = _get(resource, obj)
+                known[place] = action is not None and is_allowed(self._store, user, action)
+            return known[place]
+
+        return may_see
+
+
+def _get(resource: str, obj: Object) -> Action | None:
+    try:
+        kind = scheme.resource(resource)
+    except LookupError:
+        return None
+    return Action("get", kind, None, obj["namespace"] or None, obj["name"])
+
+
+def _anchor(call: Call, record: Record, history: list[Object]) -> Object:
+    """The change whose trace is asked for; ApiError 400, 404."""
+    if text := call.query.get("revision", ""):
+        if not text.isdigit():
+            raise ApiError(status.bad_request(f'Invalid value: "{text}": revision: not a number'))
+        found = next((row for row in history if row["rv"] == int(text)), None)
+        if found is None:
+            what = f'{call.resource.key} "{record.name}"'
+            why = f"{what} has no change {text} that is kept; see otherChanges of its trace"
+            raise ApiError(status.status(404, "NotFound", why))
+        return found
+    if not history:
+        raise _not_kept(call, record)
+    if call.resource.key in _MADE_BY_OTHERS and history[-1]["rv"] == record.created_rv:
+        return history[-1]
+    return history[0]
+
+
+def _not_kept(call: Call, record: Record) -> ApiError:
+    why = (
+        f'the trace of {call.resource.key} "{record.name}" is not kept any more: '
+        "its last change is too old, or was made by an older Podium"
+    )
+    return ApiError(status.status(404, "NotFound", why))
+
+
+def _history(connection: Connection, record: Record) -> list[Object]:
+    """Its changes that were not of the status, newest first; the last may be its creation."""
+    found: list[Object] = []
+    rv: int | None = record.rv
+    while rv is not None and len(found) < OTHERS_MAX:
+        row = _row(connection, rv)
+        if row is None:
+            break
+        if row["spec_rv"] != row["rv"]:
+            rv = row["spec_rv"]
+            continue
+        found.append(row)
+        rv = row["prev_rv"]
+    created = _row(connection, record.created_rv)
+    if created is not None and all(row["rv"] != created["rv"] for row in found):
+        found.append(created)
+    return found
+
+
+def _other(row: Object) -> Object:
+    return {"revision": row["rv"], "traceId": row["trace"], "at": rfc3339(row["at"]),
+            "by": row["actor"], "manager": row["manager"], "verb": tree.VERBS[row["type"]],
+            "subresource": row["subresource"]}  # fmt: skip
+
+
+def _row(connection: Connection, rv: int) -> Object | None:
+    row = connection.execute(select(causes).where(causes.c.rv == rv)).mappings().first()
+    return dict(row) if row else None
+
+
+def _changes(connection: Connection, trace_id: str) -> list[Object]:
+    query = select(causes).where(causes.c.trace == trace_id).order_by(causes.c.rv)
+    return [dict(row) for row in connection.execute(query).mappings()]
