@@ -36,7 +36,7 @@ class PodTrace:
         with tracing.within_phase() as span_id:
             yield attributes
         self._told.add(which)
-        del self._began_us[which]
+        self._began_us.pop(which, None)
         tracing.tell_phase(name, began_us, tracing.now_us(), attributes, span_id=span_id)
 
     def new_sandbox(self) -> None:
