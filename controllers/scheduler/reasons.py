@@ -37,7 +37,7 @@ DECISION = "scheduler.podium.dev/decision"
 REASONS_SHOWN = 12  # kinds of rejection; what is beyond is counted together
 NODES_SHOWN = 5  # for each of them
 SCORES_SHOWN = 10
-PARTS_SHOWN = 3  # of the best ones what their scores are made of
+PARTS_SHOWN = 2  # of the best ones what their scores are made of, without what is 0
 FITS_SHOWN = 3
 VICTIMS_SHOWN = 10
 MOST_BYTES = 8192  # of a record; above it only one node is shown for each reason
@@ -56,7 +56,7 @@ class Record:
         for name, total, parts in ranking.best_first(SCORES_SHOWN):
             best.append({"node": name, "total": round(total, 2)})
             if len(best) <= PARTS_SHOWN:
-                best[-1]["parts"] = parts
+                best[-1]["parts"] = {score: part for score, part in parts.items() if part}
         self._about |= {"result": "Bound", "node": node, "scores": best}
         if len(best) < len(ranking):
             self._about["scoresNotShown"] = len(ranking) - len(best)

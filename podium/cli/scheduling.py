@@ -78,11 +78,11 @@ def _scores(decision: Object) -> Lines:
     scores = decision.get("scores") or ()
     if not scores:
         return
-    names = list(scores[0]["parts"])
+    names = list(dict.fromkeys(name for one in scores for name in one.get("parts") or ()))
     rows = [["Node", "Score", *(_SHORT.get(name, name) for name in names)]]
     for one in scores:
-        given = one.get("parts") or {}
-        parts = [_number(given[name]) if name in given else "" for name in names]
+        given = one.get("parts")
+        parts = ["" if given is None else _number(given.get(name, 0)) for name in names]
         rows.append([one["node"], _number(one["total"]), *parts])
     yield "Scores:"
     for line in columns(rows):

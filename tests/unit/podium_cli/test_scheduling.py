@@ -11,7 +11,7 @@ PLACED = {
     "node": "node-1",
     "scores": [
         {"node": "node-1", "total": 587.1, "parts": {"TaintToleration": 300, "ImageLocality": 0}},
-        {"node": "node-3", "total": 500, "parts": {"TaintToleration": 300, "ImageLocality": 0}},
+        {"node": "node-3", "total": 500, "parts": {"TaintToleration": 300}},
     ],
     "rejected": [
         {
