@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from bench import measure
+from bench.classroom import classroom
 from bench.cluster import BenchError, Cluster, started_cluster
 from bench.measure import Effort
 from bench.report import Row, as_json, chart, table
@@ -33,6 +34,7 @@ def measurements(effort: Effort) -> dict[str, Callable[[Cluster], list[Row]]]:
         "images": lambda cluster: measure.images(cluster, effort),
         "shims": lambda cluster: [measure.shims(cluster)],
         "exec": lambda cluster: measure.execs(cluster, effort),
+        "classroom": lambda cluster: classroom(cluster, effort.runs),
         "recovery": lambda cluster: [measure.recovery(cluster, effort)],
         "requests": lambda cluster: measure.requests(cluster, effort),
         "list": lambda cluster: [measure.big_list(cluster, effort)],

@@ -50,7 +50,7 @@ export async function openFinder() {
 async function entries() {
   const list = [{ name: "Cluster", about: "the picture", url: "/ui/" }];
   const served = await kinds().catch(() => new Map());
-  for (const kind of served.values()) list.push({ name: titleOf(kind), about: ["all", ...kind.shortNames].join(", "), url: listUrl(kind.key) });
+  for (const kind of served.values()) list.push({ name: titleOf(kind), about: ["list", ...kind.shortNames].join(" · "), url: listUrl(kind.key) });
   for (const [key, objects] of world.kinds) {
     if (key === "events") continue;
     const kind = served.get(key)?.kind ?? key;
