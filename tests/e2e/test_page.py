@@ -5,6 +5,7 @@ One browser for all of these tests. Screenshots go to artifacts/ for a person to
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -223,6 +224,56 @@ def test_a_pod_says_why_it_is_where_it_is(page: Page, ns: Namespaced) -> None:
     page.screenshot("page-why-1440")
 
 
+# ---- what nobody else has -----------------------------------------------------------------------
+
+
+def test_a_slider_moves_the_picture_through_the_past(page: Page, ns: Namespaced) -> None:
+    ns.apply(a_web_deployment("timed", replicas=3))
+    page.until(lambda: page.picture("ready") == 3)
+    then = json.loads(ns.cluster.kubectl("get", "--raw", "/podium/v1/revision").stdout)
+    ns.kubectl("delete", "deploy/timed")
+    page.until(lambda: page.picture("pods") == 0)
+    page.open(f"/ui/?ns={ns.name}&at={then['revision']}")  # a moment has an address
+    page.until(lambda: page.picture("ready") == 3)
+    page.shows(f"revision {then['revision']}", ".when")
+    page.screenshot("page-past-1440")
+    page.click(".slider button[aria-label='One change on']")
+    page.until(lambda: f"revision {then['revision']}" not in page.text(".when"))
+    page.click_text("Now", ".slider button")
+    page.until(lambda: page.picture("pods") == 0)
+    page.open(f"/ui/diff?ns={ns.name}&from={then['revision']}")
+    page.shows("deleted", ".history")
+    page.screenshot("page-diff-1440")
+
+
+def test_what_is_gone_still_has_a_history(page: Page, ns: Namespaced) -> None:
+    ns.apply(a_sleeper("mortal"))
+    ns.wait("pod/mortal", "condition=Ready")
+    ns.kubectl("delete", "pod", "mortal")
+    page.open(url(ns, "pods", "mortal"))
+    page.shows("Its life, as far as it is kept")
+    page.shows("kubectl", ".history")
+
+
+def test_a_stopped_loop_is_stepped_from_the_page(page: Page, ns: Namespaced) -> None:
+    ns.apply(a_web_deployment("stepped", replicas=1))
+    ns.rollout_done("deploy/stepped")
+    ns.cluster.podium("debug", "break", "deployment", "stepped", "-n", ns.name, "--name", "here")
+    try:
+        page.open("/ui/debugger")
+        page.shows("here")
+        ns.kubectl("scale", "deploy/stepped", "--replicas=2")
+        page.shows(f"deployment at {ns.name}/stepped")
+        page.shows("spec.replicas 1 → 2")
+        page.screenshot("page-debugger-1440")
+        page.click_text("Step")
+        page.shows("write 2")
+        page.click_text("Continue")
+    finally:
+        ns.cluster.podium("debug", "rm", "here")
+    ns.rollout_done("deploy/stepped")
+
+
 # ---- changing things ----------------------------------------------------------------------------
 
 
@@ -266,6 +317,7 @@ def test_nothing_is_cut_off_or_overlaps_and_contrast_is_enough(page: Page, ns: N
         "pod-graphs": url(ns, "pods", pod, "graphs"),
         "pod-why": url(ns, "pods", pod, "why"),
         "rollout": url(ns, "deployments.apps", "narrow", "rollout"),
+        "history": url(ns, "deployments.apps", "narrow", "history"),
     }
     for size, width in ((WIDE, "1440"), (PHONE, "390")):
         page.size(*size)

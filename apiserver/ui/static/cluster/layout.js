@@ -3,8 +3,10 @@
 
 const GAP = 16;
 const PLAQUE = { width: 196, height: 48, set: 30, between: 6, drop: 14 };
+const SMALL = { width: 148, height: 28, set: 24, between: 4, drop: 6 }; // when there are many
+const ROWS_OF_LARGE = 2;
 const YARD = 40;
-const HOUSE = { least: 250, most: 620, roof: 50, foot: 44, edge: 14 };
+const HOUSE = { least: 250, most: 620, roof: 50, foot: 44, edge: 14, gap: 28 };
 const WINDOWS = [34, 30, 26, 22, 18, 15, 12, 10]; // sizes, with the space around
 const MOST_ROWS = 9;
 const LEAST_ROWS = 2;
@@ -13,15 +15,15 @@ const SIDE = 18;
 
 /**
  * what: { nodes, deployments, replicasets, pods } (arrays, already narrowed), windows: node → uids.
- * Gives { width, height, plaques, sets, yard, houses, pods: Map(uid → { x, y, size }), hidden }.
+ * Gives { width, height, plaques, sets, isSmall, yard, houses, pods: Map(uid → { x, y, size }), hidden }.
  */
 export function layout(what, windows, width) {
-  const { plaques, sets, bottom, hidden } = placeWorkloads(what, width);
+  const { plaques, sets, isSmall, bottom, hidden } = placeWorkloads(what, width);
   const places = new Map();
   const yard = { x: SIDE, y: bottom + 12, w: width - SIDE * 2, h: YARD };
   placeWaiting(what.pods, yard, places);
   const { houses, bottom: height } = placeHouses(what.nodes, windows, yard.y + yard.h + 18, width, places);
-  return { width, height, plaques, sets, yard, houses, pods: places, hidden };
+  return { width, height, plaques, sets, isSmall, yard, houses, pods: places, hidden };
 }
 
 // ---- the sky ------------------------------------------------------------------------------------
@@ -38,8 +40,11 @@ function placeWorkloads({ deployments, replicasets }, width) {
   const known = new Set(deployments.map((deployment) => deployment.uid));
   for (const set of replicasets) if (!known.has(set.owner) && isLive(set)) groups.push({ deployment: null, sets: [set] });
   const shown = groups.slice(0, MOST_PLAQUES);
-  const inRow = Math.max(1, Math.floor((width - SIDE * 2 + GAP) / (PLAQUE.width + GAP)));
-  const w = inRow === 1 ? width - SIDE * 2 : Math.min(PLAQUE.width, (width - SIDE * 2 - GAP * (inRow - 1)) / inRow);
+  const perRow = (sizes) => Math.max(1, Math.floor((width - SIDE * 2 + GAP) / (sizes.width + GAP)));
+  const isSmall = shown.length > perRow(PLAQUE) * ROWS_OF_LARGE;
+  const sizes = isSmall ? SMALL : PLAQUE;
+  const inRow = perRow(sizes);
+  const w = inRow === 1 ? width - SIDE * 2 : isSmall ? (width - SIDE * 2 - GAP * (inRow - 1)) / inRow : Math.min(sizes.width, (width - SIDE * 2 - GAP * (inRow - 1)) / inRow);
   const plaques = [];
   const sets = [];
   let y = 16;
@@ -48,26 +53,31 @@ function placeWorkloads({ deployments, replicasets }, width) {
     let x = centred(width, row.length, w);
     let tallest = 0;
     for (const group of row) {
-      tallest = Math.max(tallest, placeGroup(group, { x, y, w }, plaques, sets));
+      tallest = Math.max(tallest, placeGroup(group, { x, y, w, sizes, isSmall }, plaques, sets));
       x += w + GAP;
     }
-    y += tallest + GAP;
+    y += tallest + (isSmall ? 8 : GAP);
   }
-  return { plaques, sets, bottom: shown.length ? y - 4 : y, hidden: groups.length - shown.length };
+  return { plaques, sets, isSmall, bottom: shown.length ? y - 4 : y, hidden: groups.length - shown.length };
 }
 
-const centred = (width, count, w) => (width - count * w - (count - 1) * GAP) / 2;
+const centred = (width, count, w, gap = GAP) => (width - count * w - (count - 1) * gap) / 2;
 
-function placeGroup({ deployment, sets }, { x, y, w }, plaques, placed) {
+function placeGroup({ deployment, sets }, { x, y, w, sizes, isSmall }, plaques, placed) {
   let below = y;
   if (deployment) {
-    plaques.push({ record: deployment, x, y, w, h: PLAQUE.height });
-    below += PLAQUE.height + PLAQUE.drop;
+    plaques.push({ record: deployment, x, y, w, h: sizes.height, isSmall });
+    if (isSmall && sets.length < 2) {
+      // Not drawn: its arrows come out of the Deployment.
+      for (const set of sets) placed.push({ record: set, x, y, w, h: sizes.height, owner: deployment.uid, isHidden: true });
+      return sizes.height;
+    }
+    below += sizes.height + sizes.drop;
   }
   const indent = deployment ? 20 : 0;
   for (const set of [...sets].sort((a, b) => Number(a.revision || 0) - Number(b.revision || 0))) {
-    placed.push({ record: set, x: x + indent, y: below, w: w - indent, h: PLAQUE.set, owner: deployment?.uid ?? null });
-    below += PLAQUE.set + PLAQUE.between;
+    placed.push({ record: set, x: x + indent, y: below, w: w - indent, h: sizes.set, owner: deployment?.uid ?? null });
+    below += sizes.set + sizes.between;
   }
   return below - y;
 }
@@ -85,8 +95,8 @@ function placeWaiting(pods, yard, places) {
 function placeHouses(nodes, windows, top, width, places) {
   const names = [...new Set([...nodes.map((node) => node.name), ...[...windows.keys()].filter(Boolean)])].sort();
   const byName = new Map(nodes.map((node) => [node.name, node]));
-  const inRow = Math.max(1, Math.min(names.length, Math.floor((width - SIDE * 2 + GAP) / (HOUSE.least + GAP))));
-  const w = Math.min(inRow === 1 ? 980 : HOUSE.most, (width - SIDE * 2 - GAP * (inRow - 1)) / inRow);
+  const inRow = Math.max(1, Math.min(names.length, Math.floor((width - SIDE * 2 + HOUSE.gap) / (HOUSE.least + HOUSE.gap))));
+  const w = Math.min(inRow === 1 ? 980 : HOUSE.most, (width - SIDE * 2 - HOUSE.gap * (inRow - 1)) / inRow);
   const houses = [];
   let y = top;
   for (let at = 0; at < names.length; at += inRow) {
@@ -94,11 +104,11 @@ function placeHouses(nodes, windows, top, width, places) {
     const most = Math.max(...row.map((name) => windows.get(name)?.length ?? 0));
     const { cell, columns, rows } = windowGrid(most, w - HOUSE.edge * 2);
     const h = HOUSE.roof + rows * cell + HOUSE.edge * 2 + HOUSE.foot;
-    let x = centred(width, row.length, w);
+    let x = centred(width, row.length, w, HOUSE.gap);
     for (const name of row) {
       houses.push({ name, node: byName.get(name) ?? null, x, y, w, h, cell, columns, rows, windows: windows.get(name) ?? [] });
       placeWindows(houses.at(-1), places);
-      x += w + GAP;
+      x += w + HOUSE.gap;
     }
     y += h + 30;
   }

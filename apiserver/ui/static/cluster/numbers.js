@@ -10,7 +10,7 @@ export function drawNumbers(place, { nodes, deployments, pods }) {
   const open = pods.length - count("done");
   const entries = [
     ["Nodes ready", `${nodes.filter((node) => node.ready).length}/${nodes.length}`, nodes.every((node) => node.ready) ? "" : "bad"],
-    ["Deployments up", `${deployments.filter((one) => one.available >= one.replicas).length}/${deployments.length}`, ""],
+    ["Deployments", `${deployments.filter((one) => one.available >= one.replicas).length}/${deployments.length}`, ""],
     ["Pods ready", `${ready}/${open}`, ""],
     ["In trouble", failing, failing ? "bad" : ""],
     ["Restarts", pods.reduce((sum, pod) => sum + pod.restarts, 0), ""],

@@ -50,7 +50,7 @@ export class Painter {
     this.#arrows(context, plan, scene, chosen ?? hovered);
     context.drawImage(this.above, 0, 0, plan.width, plan.height);
     for (const plaque of plan.plaques) this.#plaque(context, plaque, chosen, hovered);
-    for (const set of plan.sets) this.#set(context, set, chosen, hovered);
+    for (const set of plan.sets) if (!set.isHidden) this.#set(context, set, chosen, hovered);
     for (const sprite of scene.sprites.values()) this.windows.draw(context, sprite, old.has(sprite.pod?.owner));
     context.globalAlpha = 1;
     this.#rings(context, scene);
@@ -132,7 +132,7 @@ export class Painter {
     context.fillRect(x + 1, y, w - 2, HOUSE.foot - 1);
     if (!node) return;
     const count = windows.filter(Boolean).length;
-    const half = (w - 34 - 62) / 2;
+    const half = (w - 34 - 74) / 2;
     const gauges = [
       ["CPU", usage?.cpu, node.cpu / 1000, (v) => cores(v)],
       ["Memory", usage?.memory, node.memory, bytes],
@@ -146,7 +146,7 @@ export class Painter {
     });
     context.fillStyle = c.ink;
     context.textAlign = "right";
-    text(context, `${count} Pod${count === 1 ? "" : "s"}`, x + w - 12, y + 27, 62, `600 12.5px ${SANS}`);
+    text(context, `${count} Pod${count === 1 ? "" : "s"}`, x + w - 12, y + 27, 74, `600 12.5px ${SANS}`);
     context.textAlign = "left";
   }
 
@@ -166,9 +166,10 @@ export class Painter {
 
   // ---- the sky ----------------------------------------------------------------------------------
 
-  #plaque(context, { record, x, y, w, h }, chosen, hovered) {
+  #plaque(context, { record, x, y, w, h, isSmall }, chosen, hovered) {
     const c = this.colours;
     box(context, x, y, w, h, c, chosen === record.uid, hovered === record.uid);
+    if (isSmall) { this.#line(context, record, x, y, w, h, `600 12px ${SANS}`); return; }
     context.fillStyle = c.ink;
     text(context, record.name, x + 11, y + 19, w - 66, `600 13.5px ${SANS}`);
     context.textAlign = "right";
@@ -180,15 +181,29 @@ export class Painter {
     share(context, x + 1, y + h - 4, w - 2, record.replicas ? record.ready / record.replicas : 1, c);
   }
 
+  /** Name and count in one line, for when there are many. */
+  #line(context, record, x, y, w, h, font) {
+    const c = this.colours;
+    const counts = `${record.ready}/${record.replicas}`;
+    context.fillStyle = c.ink;
+    context.font = font;
+    text(context, record.name, x + 9, y + h / 2 + 3, w - 24 - context.measureText(counts).width, font);
+    context.textAlign = "right";
+    context.fillStyle = record.ready >= record.replicas ? c.good : c.warn;
+    text(context, counts, x + w - 9, y + h / 2 + 3, 80, font);
+    context.textAlign = "left";
+    share(context, x + 1, y + h - 3, w - 2, record.replicas ? record.ready / record.replicas : 1, c);
+  }
+
   #set(context, { record, x, y, w, h }, chosen, hovered) {
     const c = this.colours;
     box(context, x, y, w, h, c, chosen === record.uid, hovered === record.uid);
     context.fillStyle = c.soft;
     const label = record.revision ? `revision ${record.revision}` : record.name;
-    text(context, label, x + 10, y + 19, w - 64, `12px ${SANS}`);
+    text(context, label, x + 10, y + h / 2 + 4, w - 64, `12px ${SANS}`);
     context.textAlign = "right";
     context.fillStyle = c.ink;
-    text(context, `${record.ready}/${record.replicas}`, x + w - 10, y + 19, 54, `12px ${SANS}`);
+    text(context, `${record.ready}/${record.replicas}`, x + w - 10, y + h / 2 + 4, 54, `12px ${SANS}`);
     context.textAlign = "left";
     share(context, x + 1, y + h - 3, w - 2, record.replicas ? record.ready / record.replicas : 0, c);
   }
@@ -200,7 +215,7 @@ export class Painter {
     context.lineWidth = 1.3;
     for (const set of sets) {
       const plaque = above.get(set.owner);
-      if (!plaque) continue;
+      if (!plaque || set.isHidden) continue;
       const [left, y] = [plaque.x + 9, set.y + set.h / 2];
       context.beginPath();
       context.moveTo(left, plaque.y + plaque.h);
@@ -211,8 +226,9 @@ export class Painter {
     }
   }
 
-  /** From each ReplicaSet to its Pods; to the house as a whole when there are many. */
-  #arrows(context, { sets, houses }, scene, chosen) {
+  /** From each ReplicaSet to its Pods; to the house as a whole when there are many; only those of what is
+      chosen or pointed at when there are very many. */
+  #arrows(context, { sets, houses, isSmall }, scene, chosen) {
     const from = new Map(sets.map((set) => [set.record.uid, set]));
     const of = new Map(sets.map((set) => [set.record.uid, set.owner]));
     const isEach = scene.sprites.size <= EACH_ARROW;
@@ -222,7 +238,7 @@ export class Painter {
       if (!set || sprite.isGone) continue;
       const isChosen = chosen && (chosen === sprite.uid || chosen === set.record.uid || chosen === of.get(set.record.uid));
       if (isEach || isChosen) this.#arrow(context, set, { x: sprite.x, y: sprite.y - sprite.size / 2 }, isChosen ? 1.6 : 1, isChosen, chosen);
-      else bundles.set(`${set.record.uid} ${sprite.pod.node}`, { set, node: sprite.pod.node, count: (bundles.get(`${set.record.uid} ${sprite.pod.node}`)?.count ?? 0) + 1 });
+      else if (!isSmall) bundles.set(`${set.record.uid} ${sprite.pod.node}`, { set, node: sprite.pod.node, count: (bundles.get(`${set.record.uid} ${sprite.pod.node}`)?.count ?? 0) + 1 });
     }
     const places = new Map(houses.map((house) => [house.name, house]));
     for (const { set, node, count } of bundles.values()) {

@@ -20,8 +20,9 @@ export class Picture {
       class: "picture", tabindex: "0", role: "application", "aria-roledescription": "picture", "aria-label": label, "aria-describedby": "picture-keys",
     });
     this.tip = h("div", { class: "tip", hidden: true });
+    this.more = h("p", { class: "more-note soft", hidden: true });
     this.element = h("div", { class: "picture-frame" },
-      this.canvas, this.tip,
+      this.more, this.canvas, this.tip,
       h("p", { id: "picture-keys", class: "unseen" }, "Arrow keys go from one thing to the next, Enter opens it, Escape lets go."));
     this.slots = new Slots();
     this.scene = new Scene();
@@ -81,6 +82,8 @@ export class Picture {
     this.scene.update(this.what.pods, this.plan.pods, origin, calm.matches);
     this.old = oldSets(this.what);
     this.canvas.style.height = `${this.plan.height}px`;
+    this.more.hidden = !this.plan.hidden;
+    this.more.textContent = `${this.plan.hidden} more Deployments and ReplicaSets are not drawn: choose a namespace, or look at the lists.`;
     this.painter.prepare(this.plan, this.usage, this.chosen);
     this.#run();
   }
@@ -171,7 +174,7 @@ export class Picture {
     const windows = [...this.scene.sprites.values()].filter((sprite) => !sprite.isGone)
       .map((sprite) => ({ uid: sprite.uid, x: sprite.to.x - sprite.size / 2 - 1, y: sprite.to.y - sprite.size / 2 - 1, w: sprite.size + 2, h: sprite.size + 2 }));
     const roofs = houses.filter((house) => house.node).map((house) => ({ uid: house.node.uid, x: house.x, y: house.y, w: house.w, h: 50 }));
-    return [...plaques.map(spot), ...sets.map(spot), ...windows, ...roofs];
+    return [...plaques.map(spot), ...sets.filter((set) => !set.isHidden).map(spot), ...windows, ...roofs];
   }
 
   #thing(uid) {

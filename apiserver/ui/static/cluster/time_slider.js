@@ -24,7 +24,10 @@ export class TimeSlider {
     this.back = h("button", { class: "button", type: "button", "aria-label": "One change back" }, "‹");
     this.on = h("button", { class: "button", type: "button", "aria-label": "One change on" }, "›");
     this.now = h("button", { class: "button", type: "button" }, "Now");
-    this.element = h("div", { class: "slider", hidden: true }, this.back, h("div", { class: "slider-field" }, this.figure, this.range), this.on, this.says, this.now);
+    this.since = h("a", { class: "button", hidden: true }, "Changes since then");
+    this.element = h("div", { class: "slider", hidden: true },
+      this.back, h("div", { class: "slider-field" }, this.figure, this.range), this.on,
+      h("div", { class: "slider-words" }, this.says, this.since, this.now));
     this.range.addEventListener("input", () => this.#moved());
     this.back.addEventListener("click", () => this.#step(-1));
     this.on.addEventListener("click", () => this.#step(1));
@@ -120,7 +123,8 @@ export class TimeSlider {
   }
 
   #word(changed) {
-    this.now.hidden = this.isLive;
+    this.now.hidden = this.since.hidden = this.isLive;
+    this.since.href = `/ui/diff?from=${this.revision}`;
     this.element.dataset.live = this.isLive;
     const mark = this.marks.find((one) => one.revision >= this.revision);
     this.says.textContent = this.isLive ? "live" : `${mark ? clock(mark.time) : ""} · revision ${this.revision}${changed ? ` · ${changed} changed` : ""}`;

@@ -15,7 +15,7 @@ export class WindowPainter {
     let look = this.looks.get(key);
     if (!look) this.looks.set(key, (look = this.#look(state, whole, isOld)));
     context.globalAlpha = alpha;
-    context.drawImage(look, x - whole / 2 - 1, y - whole / 2 - 1, whole + 2, whole + 2);
+    context.drawImage(look, Math.round(x - whole / 2) - 1, Math.round(y - whole / 2) - 1, whole + 2, whole + 2);
   }
 
   #look(state, size, isOld) {

@@ -1,13 +1,16 @@
 // The view /ui/objects/KIND: every object of a kind with the columns that kubectl shows, live.
 
 import { h, put, oncePerFrame } from "../widgets/dom.js";
-import { empty, loading, problem, toneOf } from "../widgets/parts.js";
+import { send } from "../api/client.js";
+import { session } from "../api/session.js";
+import { empty, loading, problem, toast, toneOf } from "../widgets/parts.js";
 import { age } from "../widgets/units.js";
 import { kinds, pathOf } from "../api/discovery.js";
 import { follow, TABLE } from "../api/watch.js";
 import { titleOf } from "../shell/navigation.js";
 import { go, objectUrl, remember, title } from "../shell/router.js";
 import { onScope, scope } from "../shell/scope.js";
+import { MAKERS } from "../objects/makers.js";
 import { TEACHING } from "../objects/teaching.js";
 import { VirtualTable } from "../objects/virtual_table.js";
 
@@ -74,8 +77,26 @@ class ObjectList {
     const wide = h("button", { class: "button", type: "button", "aria-pressed": this.wide }, "All columns");
     wide.addEventListener("click", () => { this.wide = !this.wide; wide.setAttribute("aria-pressed", this.wide); remember({ wide: this.wide && "1" }); this.draw(); });
     put(this.main,
-      h("div", { class: "heading" }, h("h1", {}, titleOf(this.kind)), this.count, h("div", { class: "actions" }, filter, wide)),
+      h("div", { class: "heading" }, h("h1", {}, titleOf(this.kind)), this.count, h("div", { class: "actions" }, filter, wide, this.#maker())),
       this.notice, this.table.element);
+  }
+
+  /** A button that makes one, where the page can and may. */
+  #maker() {
+    const maker = MAKERS[this.key];
+    if (!maker) return null;
+    const [text, askFor] = maker;
+    const button = h("button", { class: "button", "data-tone": "primary", type: "button", hidden: true }, text);
+    session().then(({ mayWrite }) => { button.hidden = !mayWrite; });
+    button.addEventListener("click", async () => {
+      const body = await askFor();
+      if (!body) return;
+      try {
+        const made = await send("POST", pathOf(this.kind), { apiVersion: this.kind.apiVersion, kind: this.kind.kind, ...body });
+        toast(`${this.kind.kind} ${made.metadata.name} is made`);
+      } catch (error) { toast(error.message, "bad"); }
+    });
+    return button;
   }
 
   #follow() {

@@ -3,6 +3,7 @@
 import { h, put } from "../widgets/dom.js";
 import { icon } from "../widgets/icons.js";
 import { kinds } from "../api/discovery.js";
+import { session } from "../api/session.js";
 import { listUrl } from "../shell/router.js";
 import { world } from "../world/world.js";
 
@@ -26,11 +27,11 @@ export async function startNavigation() {
   const nav = document.getElementById("nav");
   openAndClose(nav);
   document.addEventListener("podium:navigated", () => mark(nav));
-  const found = await kinds().catch(() => new Map());
+  const [found, { insights }] = await Promise.all([kinds().catch(() => new Map()), session()]);
   const placed = new Set(PLACES.flatMap(([, keys]) => keys));
   const groups = [...PLACES, ["More", [...found.keys()].filter((key) => !placed.has(key))]];
   put(nav,
-    h("ul", {}, item("/ui/", "Cluster"), found.has("breakpoints.debug.podium.dev") ? item("/ui/debugger", "Debugger") : null),
+    h("ul", {}, item("/ui/", "Cluster"), found.has("breakpoints.debug.podium.dev") ? item("/ui/debugger", "Debugger") : null, insights.includes("diff") ? item("/ui/diff", "What changed") : null),
     groups.map(([title, keys]) => {
       const here = keys.filter((key) => found.has(key));
       return here.length ? [h("h2", {}, title), h("ul", {}, here.map((key) => item(listUrl(key), titleOf(found.get(key)), key)))] : null;

@@ -8,6 +8,7 @@ import { load } from "../shell/load.js";
 const VIEWS = [
   [/^\/ui\/$/, "cluster/view.js"],
   [/^\/ui\/debugger$/, "debugger/view.js"],
+  [/^\/ui\/diff$/, "insight/diff.js"],
   [/^\/ui\/objects\/(?<key>[^/]+)$/, "objects/list.js"],
   [/^\/ui\/object\/(?<key>[^/]+)\/(?<ns>[^/]+)\/(?<name>[^/]+)$/, "objects/detail.js"],
 ];
