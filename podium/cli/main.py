@@ -38,6 +38,7 @@ VERBS = {
     "rollout": ("rollout", "Watch, undo, restart, pause or resume a rollout."),
     "debug": ("debug", "Stop loops at breakpoints, step, and let things go wrong."),
     "fault": ("fault", "Let things go wrong in a cluster started with --lab."),
+    "lesson": ("lesson", "Learn, step by step, what runs here; lessons check themselves."),
     "image": ("image", "Pull, load, list or remove images on a node."),
 }
 SECTIONS = {

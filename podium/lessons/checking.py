@@ -1,0 +1,96 @@
+"""Room podium/lessons: runs a lesson's checks, and removes what a lesson made."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from typing import cast
+
+from podium.client.errors import NotFound
+from podium.lessons import record
+from podium.lessons.path import Lesson
+from podium.lessons.world import Finding, Missing, Outcome, World
+
+PATIENCE_S = 5.0  # controllers may be about to do what is looked for
+PAUSE_S = 0.1
+GONE_S = 60.0
+
+
+def check(lesson: Lesson, world: World, patience_s: float = PATIENCE_S) -> list[Finding]:
+    """A finding for each thing looked for, the prediction first. Until all hold it looks again,
+    for a while; not if the lesson has not been begun. Raises NotRoot."""
+    deadline = time.monotonic() + patience_s
+    if not _exists(world):
+        begun = Finding(
+            f"there is a namespace {world.namespace}",
+            False,
+            f"the lesson has not been begun; read it with: podium lesson {lesson.number}",
+        )
+        return [_prediction(lesson, world), begun]
+    while True:
+        found = [_prediction(lesson, world), *_findings(lesson, world)]
+        if all(finding.holds for finding in found) or time.monotonic() > deadline:
+            return found
+        time.sleep(PAUSE_S)
+
+
+def outcome(lesson: Lesson, world: World) -> Outcome:
+    """What happened, for the prediction; ask once all findings hold."""
+    return cast(Outcome, lesson.checks().outcome(world))
+
+
+def clean(lesson: Lesson, world: World) -> bool:
+    """Remove what the lesson made, and wait until it is gone; whether there was anything."""
+    extra: Callable[[World], None] | None = getattr(lesson.checks(), "clean", None)
+    if extra is not None:
+        extra(world)
+    if not _exists(world):
+        return False
+    for pod in world.all("pods"):
+        _delete_at_once(world, pod["metadata"]["name"])
+    _delete_namespace(world)
+    deadline = time.monotonic() + GONE_S
+    while _exists(world):
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"namespace {world.namespace} is still there after {GONE_S:g} s")
+        time.sleep(PAUSE_S)
+    return True
+
+
+def _findings(lesson: Lesson, world: World) -> Iterator[Finding]:
+    try:
+        yield from lesson.checks().check(world)
+    except Missing as missing:
+        yield Finding(str(missing), False, missing.hint)
+    except (FileNotFoundError, ProcessLookupError):
+        yield Finding("the processes stay while they are looked at", False, "check once more")
+
+
+def _prediction(lesson: Lesson, world: World) -> Finding:
+    answer = record.read(world.client, lesson).get(record.PREDICTED)
+    command = f"podium lesson predict {lesson.number} {'|'.join(lesson.answers)}"
+    said = f"you predicted {answer}" if answer else "you made a prediction"
+    return Finding(said, answer is not None, f"before you look: {command}")
+
+
+def _exists(world: World) -> bool:
+    try:
+        world.client.get("namespaces", world.namespace)
+    except NotFound:
+        return False
+    return True
+
+
+def _delete_at_once(world: World, name: str) -> None:
+    """Without the grace period that a Pod would have to say good-bye."""
+    try:
+        world.client.delete("pods", name, world.namespace, grace_s=1)
+    except NotFound:
+        return
+
+
+def _delete_namespace(world: World) -> None:
+    try:
+        world.client.delete("namespaces", world.namespace)
+    except NotFound:
+        return
