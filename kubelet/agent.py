@@ -45,6 +45,7 @@ from kubelet.pod_sync import PodSync
 from kubelet.pod_usage import PodUsage
 from kubelet.pull_secrets import PullSecrets
 from kubelet.qos_cgroups import QosCgroups
+from kubelet.readiness import say_ready
 from kubelet.runtime.cgroups import Cgroups
 from kubelet.runtime.errors import RuntimeFailure
 from kubelet.runtime.protocol import Runtime, RuntimeEvent
@@ -411,11 +412,3 @@ def network_of(data_dir: Path, config: Object, node: Object) -> PodNetwork:
         state_dir,
         services(config["host"], config["port"]),
     )
-
-
-def say_ready() -> None:
-    """Tell the supervisor, if one has started us."""
-    fd = os.environ.pop("PODIUM_READY_FD", "")
-    if fd:
-        os.write(int(fd), b"ready\n")
-        os.close(int(fd))

@@ -5,6 +5,7 @@ Written by `podium up` alone; read by every component and by the other verbs. St
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 from dataclasses import dataclass, field
@@ -15,6 +16,7 @@ from podium.api.history_limit import DEFAULT, HistoryLimit, parse_history_limit
 
 DEFAULT_DATA_DIR = "/var/lib/podium"
 DEFAULT_PORT = 6443
+SIMULATED = "simulated"  # the runtime of a node that only says what a real one would say
 ANY_ADDRESS = ("0.0.0.0", "::", "")
 
 
@@ -26,7 +28,7 @@ class NodeConfig:
     pod_cidr: str
     bridge: str
     cgroup_root: str
-    runtime: str = "podium"  # the container engine: "podium" or "containerd"
+    runtime: str = "podium"  # the container engine: "podium", "containerd" or SIMULATED
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +43,11 @@ class ClusterConfig:
     nodes: tuple[NodeConfig, ...] = field(default=())
     lab: bool = False  # whether faults may be injected
     history: HistoryLimit = DEFAULT
+
+    @property
+    def is_simulated(self) -> bool:
+        """Whether it makes no container, and so needs no root."""
+        return all(node.runtime == SIMULATED for node in self.nodes)
 
     def to_json(self) -> dict[str, Any]:
         """The file's own form (camelCase)."""
@@ -147,6 +154,15 @@ def single_node(
         nodes=(NodeConfig(node_name, node_subnet(pod_cidr, 0), name, name, runtime),),
         history=history or DEFAULT,
     )
+
+
+def with_fake_nodes(config: ClusterConfig, count: int) -> ClusterConfig:
+    """The same cluster with simulated nodes, fake-1 to fake-N, instead of this machine."""
+    nodes = (
+        NodeConfig(f"fake-{n + 1}", node_subnet(config.pod_cidr, n), "", "", SIMULATED)
+        for n in range(count)
+    )
+    return dataclasses.replace(config, nodes=tuple(nodes))
 
 
 def node_subnet(pod_cidr: str, index: int) -> str:

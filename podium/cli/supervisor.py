@@ -63,6 +63,8 @@ def component_commands(
         "apiserver": [*python, "apiserver", *at],
         "controllers": [*python, "controllers", *at],
     }
+    if config.is_simulated:
+        return commands | {"kubelet": [*python, "kubelet.simulated", *at]}
     for index, node in enumerate(config.nodes):
         suffix = f"-{node.name}" if index else ""
         commands |= _engine_command(node, data_dir / "nodes" / node.name, python, suffix)

@@ -20,13 +20,21 @@ import click
 from podium.api.history_limit import HistoryLimit, parse_history_limit
 from podium.cli import cluster_config, preflight, processes
 from podium.cli import systemd as systemd_unit
-from podium.cli.down import end_processes, operation_lock, stop_cluster, tail
+from podium.cli.down import (
+    check_root_unless_simulated,
+    end_processes,
+    operation_lock,
+    stop_cluster,
+    tail,
+)
 from podium.cli.options import cluster_options
 from podium.cli.progress import Progress
 from podium.cli.supervisor import PROGRESS_FD_VARIABLE, component_environment
 
 START_TIMEOUT_S = 120.0  # emulated machines are thirty times slower than this one
 RUNTIMES = ("podium", "containerd")
+FAKE_POD_CIDR = "10.244.0.0/16"
+MOST_FAKE_NODES = 200  # each has a /24 of the Pods' /16
 CHECK_PKI_EVERY_S = 24 * 3600.0
 
 
@@ -52,6 +60,7 @@ class Wishes:
     runtime: str | None = None
     lab: bool | None = None
     history: HistoryLimit | None = None
+    fake_nodes: int | None = None
 
 
 class HistoryType(click.ParamType[HistoryLimit]):
@@ -87,6 +96,8 @@ class HistoryType(click.ParamType[HistoryLimit]):
 @click.option("--lab/--no-lab", default=None, help="Let faults be injected (podium fault; kept).")
 @click.option("--history", type=HistoryType(), metavar="AGE,CHANGES",
               help="How much of the past to keep (24h,100000).")  # fmt: skip
+@click.option("--fake-nodes", type=click.IntRange(1, MOST_FAKE_NODES), metavar="N",
+              help="Simulate N nodes instead of making containers; needs no root.")  # fmt: skip
 @click.option("--first-lesson", is_flag=True, help="Run manifests/01-… and show what to do next.")
 @cluster_options
 def command(data_dir: Path, detach: bool, first_lesson: bool, systemd: bool, **wishes: Any) -> None:
@@ -144,7 +155,8 @@ def bring_up(data_dir: Path, wishes: Wishes, progress: Progress) -> subprocess.P
 
     Raises Unfit (nothing was started) or StartFailed (everything was stopped again).
     """
-    preflight.check_root()
+    if not wishes.fake_nodes:  # or what is there says that its nodes are simulated
+        check_root_unless_simulated(data_dir)
     preflight.check_data_dir(data_dir)
     (data_dir / "run").mkdir(mode=0o700, parents=True, exist_ok=True)
     data_dir.chmod(0o700)
@@ -165,9 +177,10 @@ def bring_up(data_dir: Path, wishes: Wishes, progress: Progress) -> subprocess.P
 
 def _settle(data_dir: Path, wishes: Wishes) -> cluster_config.ClusterConfig:
     """Check the machine, and write cluster.json, keys and directories."""
-    preflight.check_kernel()
-    end_processes(data_dir)  # components whose supervisor was killed
     found = cluster_config.read(data_dir)
+    if not (wishes.fake_nodes or (found and found.is_simulated)):
+        preflight.check_kernel()
+    end_processes(data_dir)  # components whose supervisor was killed
     if wishes.kubelet_config:
         _check_kubelet_config(wishes.kubelet_config)
     config = _adjusted(found, wishes) if found else _new_config(data_dir, wishes)
@@ -193,13 +206,23 @@ def _new_config(data_dir: Path, wishes: Wishes) -> cluster_config.ClusterConfig:
         data_dir,
         host=wishes.host or "127.0.0.1",
         port=cluster_config.DEFAULT_PORT if wishes.port is None else wishes.port,
-        pod_cidr=preflight.choose_pod_cidr(wishes.pod_cidr, data_dir),
+        pod_cidr=_pod_cidr(data_dir, wishes),
         node_name=name,
         database=wishes.database,
         runtime=wishes.runtime or RUNTIMES[0],
         history=wishes.history,
     )
-    return dataclasses.replace(config, lab=bool(wishes.lab))
+    config = dataclasses.replace(config, lab=bool(wishes.lab))
+    return (
+        cluster_config.with_fake_nodes(config, wishes.fake_nodes) if wishes.fake_nodes else config
+    )
+
+
+def _pod_cidr(data_dir: Path, wishes: Wishes) -> str:
+    """Simulated Pods have addresses that nobody routes: they meet nothing on this machine."""
+    if wishes.fake_nodes:
+        return FAKE_POD_CIDR
+    return preflight.choose_pod_cidr(wishes.pod_cidr, data_dir)
 
 
 def _adjusted(config: cluster_config.ClusterConfig, wishes: Wishes) -> cluster_config.ClusterConfig:
@@ -214,13 +237,19 @@ def _adjusted(config: cluster_config.ClusterConfig, wishes: Wishes) -> cluster_c
             f"this cluster's node is called {config.nodes[0].name} and cannot be renamed; "
             "podium down --purge makes room for a new one"
         )
+    if wishes.fake_nodes and (not config.is_simulated or wishes.fake_nodes != len(config.nodes)):
+        have = f"{len(config.nodes)} simulated" if config.is_simulated else "real"
+        raise preflight.Unfit(
+            f"this cluster's nodes are {have}, and that cannot be changed; "
+            "podium down --purge makes room for a new one"
+        )
     if wishes.runtime not in (None, *(node.runtime for node in config.nodes)):
         raise preflight.Unfit(
             f"this cluster's containers are made by {config.nodes[0].runtime}, and that cannot be "
             "changed; podium down --purge makes room for a new one"
         )
     bridges = tuple(node.bridge for node in config.nodes)
-    for node in config.nodes:
+    for node in () if config.is_simulated else config.nodes:
         preflight.check_pod_cidr(node.pod_cidr, list(preflight.existing_routes()), bridges)
     return dataclasses.replace(
         config,
