@@ -65,6 +65,11 @@ def read_manifests(paths: tuple[str, ...], recursive: bool = False) -> list[Mani
     return manifests
 
 
+def parse_manifests(text: str, source: str) -> list[Manifest]:
+    """All objects of a text; `source` is what errors call it. Raises ManifestError."""
+    return list(_objects(source, text))
+
+
 def _texts(path: str, recursive: bool) -> Iterator[tuple[str, str]]:
     if path == "-":
         yield "standard input", _decoded("standard input", sys.stdin.buffer.read())
