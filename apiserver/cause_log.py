@@ -96,8 +96,10 @@ def of_revisions(connection: Connection, revisions: Iterable[int]) -> bytes:
     return orjson.dumps(found)
 
 
-def forget(connection: Connection, revision: int, now_s: float) -> int:
-    """Keep the newest KEEP_CHANGES, none older than KEEP_S; how many went, at most FORGET_STEP."""
-    oldest = select(causes.c.rv).order_by(causes.c.rv).limit(FORGET_STEP)
+def forget(connection: Connection, revision: int, compacted: int, now_s: float) -> int:
+    """Keep the newest KEEP_CHANGES, none older than KEEP_S, and all of changes that are still in
+    the log, after `compacted`; how many went, at most FORGET_STEP."""
+    behind = causes.c.rv <= compacted
+    oldest = select(causes.c.rv).where(behind).order_by(causes.c.rv).limit(FORGET_STEP)
     is_old = or_(causes.c.rv <= revision - KEEP_CHANGES, causes.c.at < (now_s - KEEP_S) * 1e6)
     return connection.execute(delete(causes).where(causes.c.rv.in_(oldest), is_old)).rowcount

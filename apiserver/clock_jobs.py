@@ -91,8 +91,8 @@ class ClockJobs:
 
     def forget_traces(self) -> None:
         """Of causes and spans only the newest are kept."""
-        now, (revision, _) = time.time(), self._store.revisions()
-        for forget in (lambda c: cause_log.forget(c, revision, now),
+        now, (revision, compacted) = time.time(), self._store.revisions()
+        for forget in (lambda c: cause_log.forget(c, revision, compacted, now),
                        lambda c: span_log.forget(c, now)):  # fmt: skip
             while self._store.run_task(forget) == FORGET_STEP:
                 pass

@@ -67,6 +67,8 @@ def _item(store: Store, resource: Resource, one: Touched, managed_fields: bool) 
     )
     if before == after:
         return None
+    if resource.key == "secrets":
+        before, after = texts.masked(before, after)
     about = f"{resource.key}/{one.name}"
     text = texts.unified_diff(
         before, after,

@@ -47,6 +47,9 @@ def _item(line: Line, before: bytes | None, after: bytes, diff_of: str) -> Objec
         "changed": texts.changed_fields(old or {}, new) if is_change else [],
     }  # fmt: skip
     if diff_of:
+        if diff_of.startswith("secrets/"):
+            old, hidden = texts.masked(old, new)
+            new = hidden or new
         item["diff"] = texts.unified_diff(
             old, None if line.type == "DELETED" else new,
             before_name=f"{diff_of} before", after_name=f"{diff_of} {line.rv}",

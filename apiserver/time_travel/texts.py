@@ -13,6 +13,7 @@ from podium.api.yaml_text import to_yaml
 
 Object = dict[str, Any]
 
+LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
 MAX_FIELDS = 12  # that a change is said to have changed
 _DEPTH = 6
 _NAMES = ("name", "type", "key", "uid")  # what tells the elements of a list apart
@@ -23,6 +24,28 @@ def shown(obj: Object, *, managed_fields: bool) -> Object:
     left_out = {"resourceVersion"} | (set() if managed_fields else {"managedFields"})
     metadata = {k: v for k, v in obj["metadata"].items() if k not in left_out}
     return {**obj, "metadata": metadata}
+
+
+def masked(before: Object | None, after: Object | None) -> tuple[Object | None, Object | None]:
+    """Two states of a Secret with their values hidden, as kubectl diff shows them: whether a value
+    has changed can be seen, not what it is."""
+    old, new = ((o or {}).get("data") or {} for o in (before, after))
+    hidden_old, hidden_new = {}, {}
+    for key in {*old, *new}:
+        is_same = old.get(key) == new.get(key)
+        hidden_old[key] = "***" if is_same else "*** (before)"
+        hidden_new[key] = "***" if is_same else "*** (after)"
+    return _with_data(before, old, hidden_old), _with_data(after, new, hidden_new)
+
+
+def _with_data(obj: Object | None, data: Object, hidden: Object) -> Object | None:
+    if not obj or not data:
+        return obj
+    annotations = (obj["metadata"].get("annotations") or {}).keys()
+    metadata = obj["metadata"]
+    if LAST_APPLIED in annotations:  # it repeats the values
+        metadata = {**metadata, "annotations": {**metadata["annotations"], LAST_APPLIED: "***"}}
+    return {**obj, "metadata": metadata, "data": {key: hidden[key] for key in data}}
 
 
 def unified_diff(

@@ -50,6 +50,21 @@ def test_a_difference_names_what_was_added_changed_replaced_and_deleted(
     assert "resourceVersion" not in changed["diff"]
 
 
+def test_a_secrets_values_are_hidden_as_kubectl_diff_hides_them(
+    api: Api, ns: str, name: str
+) -> None:
+    secret = a_config_map("s") | {"kind": "Secret", "data": {"same": "c2FtZQ==", "new": "b25l"}}
+    api.post(f"{ns}/secrets", secret)
+    start = api.revision()
+    api.patch(f"{ns}/secrets/s", {"data": {"new": "dHdv"}})
+    (item,) = api.get(f"/podium/v1/diff?from={start}&namespace={name}").json["items"]
+    assert "-  new: '*** (before)'\n+  new: '*** (after)'" in item["diff"].replace('"', "'")
+    life = api.get(f"/podium/v1/history/secrets/{name}/s?diffs=true").json["items"]
+    assert life[0]["changed"] == ["data.new"]
+    for text in (item["diff"], life[0]["diff"], life[1]["diff"]):
+        assert not any(value in text for value in ("b25l", "dHdv", "c2FtZQ"))
+
+
 def test_a_difference_is_narrowed_to_a_kind_and_a_name(api: Api, ns: str, name: str) -> None:
     start = api.revision()
     api.post(f"{ns}/configmaps", a_config_map("a"))

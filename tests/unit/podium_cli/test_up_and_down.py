@@ -44,11 +44,12 @@ class House:
     def __init__(self, root: Path) -> None:
         self.root, self.data = root / "house", root / "data"
         shutil.copytree(Path(podium.__file__).parent, self.root / "podium")
-        for name in ("apiserver", "controllers", "kubelet", "kubelet/runtime"):
+        for name in ("apiserver", "controllers", "kubelet", "kubelet/runtime", "kubelet/simulated"):
             (self.root / name).mkdir()
             (self.root / name / "__init__.py").touch()
             self.write(f"{name}/__main__.py", KUBELET if name == "kubelet" else READY)
         self.write("kubelet/runtime/__main__.py", READY)
+        self.write("kubelet/simulated/__main__.py", READY)
 
     def write(self, path: str, text: str) -> None:
         (self.root / path).write_text(text)
@@ -269,6 +270,29 @@ def test_the_second_start_is_quick(house: House) -> None:
     began = time.monotonic()
     house.podium("up", "-d")
     assert time.monotonic() - began < 5  # a bound against hanging; the bench measures
+
+
+def test_simulated_nodes_need_no_launcher_and_nothing_to_tear_down(house: House) -> None:
+    done = house.up("--fake-nodes", "3")
+    assert "node fake-1, fake-2, fake-3 is Ready" in done.stdout
+    names = [component["name"] for component in house.status()["components"]]
+    assert names == ["apiserver", "controllers", "kubelet"]
+    assert house.podium("down").returncode == 0
+    assert not (house.data / "torn-down").exists()
+    other = house.up("--fake-nodes", "2")
+    assert "this cluster's nodes are 3 simulated, and that cannot be changed" in other.stderr
+    assert house.up().returncode == 0
+
+
+def test_how_much_of_the_past_is_kept_is_checked_and_remembered(house: House) -> None:
+    refused = house.up("--history", "5s")
+    assert refused.returncode != 0
+    assert "a history of 5s is too short: must be at least 10m" in refused.stderr
+    assert not house.data.exists()
+    house.up("--history", "2d,5000")
+    house.podium("down")
+    house.podium("up", "-d")
+    assert json.loads((house.data / "cluster.json").read_text())["history"] == "2d,5000"
 
 
 def test_two_ups_at_once_make_one_cluster(house: House) -> None:
