@@ -11,9 +11,12 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from podium.cli.supervisor import component_environment
-from podium.testing.cluster import PodiumCluster
+
+if TYPE_CHECKING:
+    from podium.testing.cluster import PodiumCluster
 
 FAKE_NODES = "PODIUM_FAKE_NODES"
 START_S = 150.0
@@ -36,6 +39,8 @@ def running_cluster() -> Iterator[PodiumCluster]:
     data_dir = Path(tempfile.mkdtemp(prefix="podium-test-"))
     guardian = _start_guardian(data_dir, fake_nodes)
     try:
+        from podium.testing.cluster import PodiumCluster  # while the guardian works
+
         _await(guardian)
         cluster = PodiumCluster(data_dir)
         try:
