@@ -18,7 +18,6 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -125,15 +124,25 @@ class FaultLab:
         active: list[Record] = []
         over: list[Record] = []
         kind = resource(FAULTS)
-        for record in listing.select(self._verbs.store, kind, listing.Filter(None), 0).records:
+        found = listing.select(self._verbs.store, kind, listing.Filter(None), 0).records
+        # First what is so, then who says it: whoever reads Active meets it, and Ended, no more.
+        self._put([(one.uid, one.object["spec"]) for one in found if self._is_wrong(one, now)])
+        for record in found:
             phase = self._advance(record, now)
             (active if phase == "Active" else over).append(record)
-        self._put(list(_specs(active)))
         for record in sorted(over, key=lambda one: one.rv)[:-KEPT]:
             self._write(record, record.object, is_delete=True)
         ends = [_end_of(record.object) for record in active]
         left_s = [(end - now).total_seconds() for end in ends if end is not None]
         return max(min(left_s), 0.0) if left_s else (0.0 if len(active) > len(left_s) else None)
+
+    def _is_wrong(self, record: Record, now: datetime) -> bool:
+        """Whether what the fault asks for is to be so just now."""
+        spec, phase = record.object["spec"], (record.object.get("status") or {}).get("phase")
+        if phase is None:
+            return spec["type"] != "Kill" and not self._problem(record)
+        end = _end_of(record.object)
+        return bool(phase == "Active" and end is not None and end > now)
 
     def _advance(self, record: Record, now: datetime) -> str:
         """Write the next phase of a fault; the phase that it is in."""
@@ -152,7 +161,7 @@ class FaultLab:
         spec = fault["spec"]
         until = now + timedelta(seconds=spec["seconds"])
         started: Object = {"startTime": meta.now_micro(now), "endTime": meta.now_micro(until)}
-        problem, pid = self._problem(spec), 0
+        problem, pid = self._problem(record), 0
         if spec["type"] == "Kill" and not problem:
             pid = self._pids().get(spec["target"], 0)
             started["endTime"] = started["startTime"]
@@ -168,14 +177,15 @@ class FaultLab:
                 os.kill(pid, signal.SIGKILL)
         return str(started["phase"])
 
-    def _problem(self, spec: Object) -> str:
-        """Why this cannot be; "" if it can."""
+    def _problem(self, record: Record) -> str:
+        """Why this fault cannot be; "" if it can, or is already."""
+        spec = record.object["spec"]
         if spec["type"] == "Kill" and not self._pids().get(spec["target"]):
             running = ", ".join(sorted(self._pids()))
             return f'component "{spec["target"]}" does not run; there are {running}'
         if spec["type"] == "CutOff" and self._verbs.store.get("nodes", "", spec["target"]) is None:
             return f'nodes "{spec["target"]}" not found'
-        if spec["type"] == "FillMemory":
+        if spec["type"] == "FillMemory" and record.uid not in self._holding:
             free = _available_bytes() - LEFT_FREE_BYTES
             if quantity.memory_bytes(spec["memory"]) > free:
                 return f"there is not so much memory to fill: at most {max(free, 0) >> 20}Mi"
@@ -258,11 +268,6 @@ def effects_of(specs: list[Object]) -> Effects:
             case "SlowStore":
                 store_delay_s = max(store_delay_s, delay_s)
     return Effects(frozenset(cut_off), frozenset(dropped), delays, store_delay_s)
-
-
-def _specs(records: list[Record]) -> Iterator[tuple[str, Object]]:
-    for record in records:
-        yield record.uid, record.object["spec"]
 
 
 def _end_of(fault: Object) -> datetime | None:

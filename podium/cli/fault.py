@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 Object = dict[str, Any]
 F = TypeVar("F", bound=Callable[..., Any])
 
-BEGIN_S = 10  # for the fault to begin
+BEGIN_S = 30  # for the fault to begin, which a slow store slows down
 RESOURCE = scheme.resource(FAULTS)
 _UNITS_MS = {"ms": 1, "s": 1000, "m": 60_000}
 
