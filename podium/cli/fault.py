@@ -164,6 +164,8 @@ def _make(api: Connection, spec: Object, output: str | None) -> None:
         click.echo(f"fault/{name}: {status.get('message', 'over')}")
     if status.get("phase") == "Failed":
         raise click.ClickException(str(status.get("message")))
+    if not status.get("phase"):
+        raise click.ClickException(f"fault/{name} has not begun in {BEGIN_S} s")
 
 
 def _begun(api: Connection, found: Object) -> Object:

@@ -77,3 +77,26 @@ def test_stop_ends_the_threads_even_if_they_never_started() -> None:
     loop.start()
     loop.stop()
     assert not [t for t in threading.enumerate() if t.name.startswith("idle")]
+
+
+def test_while_a_worker_waits_another_takes_its_place_and_then_goes() -> None:
+    may_go_on, seen = threading.Event(), list[str]()
+
+    def reconcile(key: str) -> None:
+        if key == "held":
+            with loop.relieved():
+                may_go_on.wait(10)
+        seen.append(key)
+
+    loop = ReconcileLoop("relief", reconcile, workers=1)
+    loop.start()
+    for key in ("held", "a", "b"):
+        loop.add(key)
+    eventually(lambda: seen == ["a", "b"])
+    may_go_on.set()
+    eventually(lambda: seen[-1] == "held")
+    for number in range(3):
+        loop.add(f"later-{number}")
+    eventually(lambda: len(seen) == 6)
+    eventually(lambda: sum(t.name.startswith("relief-") for t in threading.enumerate()) == 1)
+    loop.stop()
