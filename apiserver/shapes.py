@@ -94,17 +94,24 @@ def for_watch(
     if wanted.form == "partial":
         return lambda seen, body: orjson.dumps(_partial(_object_of(seen, body)))
     has_headers = True
+    key = f"Table {include}"
 
     def table(seen: Record | Change, body: bytes) -> bytes:
         nonlocal has_headers
+        shared = seen.frames if isinstance(seen, Change) and body is seen.body else {}
+        if not has_headers and key in shared:
+            return shared[key]  # a class that looks at one list: the row is made once
         obj = _object_of(seen, body)
         rows = [_row(resource, obj, include, datetime.now(UTC))]
         metadata = {"resourceVersion": obj["metadata"]["resourceVersion"]}
         document = _table(resource, metadata, rows)
         if not has_headers:
             document["columnDefinitions"] = None  # only the first event brings them
+        shaped = orjson.dumps(document)
+        if not has_headers:
+            shared[key] = shaped
         has_headers = False
-        return orjson.dumps(document)
+        return shaped
 
     return table
 

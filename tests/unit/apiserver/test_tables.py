@@ -5,9 +5,12 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import orjson
 import pytest
 
-from apiserver import tables
+from apiserver import shapes, tables
+from apiserver.negotiation import wanted
+from apiserver.storage import Change
 from podium.api.scheme import all_resources, resource
 from tests.support.builders import a_deployment, a_meta, a_node, a_pod, a_replicaset
 
@@ -192,3 +195,21 @@ def test_an_age_is_the_coarser_the_longer_it_is(seconds: int, shown: str) -> Non
 def test_what_has_no_time_has_an_unknown_age() -> None:
     assert tables.age(None, NOW) == "<unknown>"
     assert tables.age("soon", NOW) == "<unknown>"
+
+
+def test_a_row_is_made_once_for_all_who_watch_a_list() -> None:
+    form = wanted("application/json;as=Table;v=v1;g=meta.k8s.io")
+    pods = resource("pods")
+    changes = [_a_change(a_pod(name)) for name in ("first", "second")]
+    one, other = (shapes.for_watch(form, pods, "Metadata") for _ in range(2))
+    assert one is not None
+    assert other is not None
+    for shape in (one, other):
+        assert b'"columnDefinitions":[{' in shape(changes[0], changes[0].body)  # its first event
+    assert one(changes[1], changes[1].body) is other(changes[1], changes[1].body)
+
+
+def _a_change(obj: dict[str, Any]) -> Change:
+    about, body = obj["metadata"], orjson.dumps(obj)
+    return Change(int(about["resourceVersion"]), "MODIFIED", "pods", about["namespace"],
+                  about["name"], body, None, None)  # fmt: skip
