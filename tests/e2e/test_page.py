@@ -255,6 +255,34 @@ def test_what_is_gone_still_has_a_history(page: Page, ns: Namespaced) -> None:
     page.shows("kubectl", ".history")
 
 
+def test_a_trace_leads_from_the_apply_to_each_process(page: Page, ns: Namespaced) -> None:
+    ns.apply(a_web_deployment("traced", replicas=2))
+    ns.rollout_done("deploy/traced")
+    page.open(url(ns, "deployments.apps", "traced", "trace"))
+    page.shows("2 of 2 Pods made in it are Ready")
+    page.shows("complete", ".toolbar")
+    rows = page.texts(".wf-name")
+    assert "traced" in rows[1]  # below the head: the apply itself
+    assert sum("process" in row for row in rows) == 2
+    page.screenshot("page-trace-1440")
+    page.open(url(ns, "pods", a_pod_of(ns, "traced"), "startup"))
+    page.shows("within the objective")
+    page.shows("sandbox", ".waterfall")
+    page.screenshot("page-startup-1440")
+
+
+def test_the_kernel_stands_beside_the_spec(page: Page, ns: Namespaced) -> None:
+    if "pods/inspect" not in ns.out("get", "--raw", "/api/v1"):
+        pytest.skip("this API server shows nothing of the kernel")
+    ns.apply(a_sleeper("seen", resources={"limits": {"cpu": "500m", "memory": "64Mi"}}))
+    ns.wait("pod/seen", "condition=Ready")
+    page.open(url(ns, "pods", "seen", "kernel"))
+    page.shows(str(64 << 20), ".kernel")
+    page.shows("its own", ".namespaces")
+    page.shows("sleep infinity")
+    page.screenshot("page-kernel-1440")
+
+
 def test_a_stopped_loop_is_stepped_from_the_page(page: Page, ns: Namespaced) -> None:
     ns.apply(a_web_deployment("stepped", replicas=1))
     ns.rollout_done("deploy/stepped")
@@ -303,36 +331,46 @@ def test_deleting_asks_first(page: Page, ns: Namespaced) -> None:
 # ---- everybody, everywhere ----------------------------------------------------------------------
 
 
-def test_nothing_is_cut_off_or_overlaps_and_contrast_is_enough(page: Page, ns: Namespaced) -> None:
+def narrow_views(page: Page, ns: Namespaced) -> Iterator[str]:
+    """Every view, opened one after the other; gives its name."""
     ns.apply(a_web_deployment("narrow", replicas=2), a_sleeper("broken", image="no-such:1"))
     ns.rollout_done("deploy/narrow")
     pod = a_pod_of(ns, "narrow")
+    of_pods = ("timeline", "yaml", "logs", "graphs", "why", "startup", "kernel")
+    of_deployments = ("overview", "rollout", "history", "trace")
     views = {
         "cluster": f"/ui/?ns={ns.name}",
         "pods": "/ui/objects/pods",
-        "deployment": url(ns, "deployments.apps", "narrow"),
-        "pod-timeline": url(ns, "pods", pod, "timeline"),
-        "pod-yaml": url(ns, "pods", pod, "yaml"),
-        "pod-logs": url(ns, "pods", pod, "logs"),
-        "pod-graphs": url(ns, "pods", pod, "graphs"),
-        "pod-why": url(ns, "pods", pod, "why"),
-        "rollout": url(ns, "deployments.apps", "narrow", "rollout"),
-        "history": url(ns, "deployments.apps", "narrow", "history"),
+        **{f"pod-{tab}": url(ns, "pods", pod, tab) for tab in of_pods},
+        **{tab: url(ns, "deployments.apps", "narrow", tab) for tab in of_deployments},
     }
-    for size, width in ((WIDE, "1440"), (PHONE, "390")):
-        page.size(*size)
-        for name, path in views.items():
-            page.open(path)
-            page.until(lambda: page.text("#connection") == "live")
-            page.until(lambda: not page.js("return document.querySelector('main .loading')"))
-            page.shows("narrow" if name != "cluster" else "Pods ready")
-            assert page.does_not_scroll_sideways(), (name, width)
-            assert page.cut_off() == [], (name, width)
-            assert page.overlapping() == [], (name, width)
-            page.screenshot(f"page-{name}-{width}")
-            for scheme in ("dark", "light") if size == WIDE else ():
-                page.colours(scheme)
-                assert page.violations() == [], (name, scheme)
+    for name, path in views.items():
+        page.open(path)
+        page.until(lambda: page.text("#connection") == "live")
+        page.until(lambda: not page.js("return document.querySelector('main .loading')"))
+        page.shows("Pods ready" if name == "cluster" else "narrow")
+        yield name
+
+
+@pytest.mark.parametrize("size", [WIDE, PHONE], ids=["1440", "390"])
+def test_nothing_is_cut_off_and_nothing_overlaps(
+    page: Page, ns: Namespaced, size: tuple[int, int]
+) -> None:
+    page.size(*size)
+    for name in narrow_views(page, ns):
+        assert page.does_not_scroll_sideways(), name
+        assert page.cut_off() == [], name
+        assert page.overlapping() == [], name
+        page.screenshot(f"page-{name}-{size[0]}")
+
+
+def test_it_keeps_to_wcag_aa_by_day_and_by_night(page: Page, ns: Namespaced) -> None:
+    page.colours("light")
+    for name in narrow_views(page, ns):
+        assert page.violations() == [], name
+        page.colours("dark")
+        assert page.violations("color-contrast") == [], name
+        page.colours("light")
 
 
 def test_it_comes_back_by_itself_when_the_api_server_does(page: Page, ns: Namespaced) -> None:

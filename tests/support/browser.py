@@ -78,8 +78,11 @@ class Page:
         self.until(lambda: self.js("return innerWidth") == width)
 
     def colours(self, scheme: str) -> None:
-        """What the system is said to prefer: "light" or "dark"."""
-        features = [{"name": "prefers-color-scheme", "value": scheme}]
+        """What the system is said to prefer: "light" or "dark"; and nothing flashes meanwhile."""
+        features = [
+            {"name": "prefers-color-scheme", "value": scheme},
+            {"name": "prefers-reduced-motion", "value": "reduce"},
+        ]
         self.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": features})
 
     # --- looking ----------------------------------------------------------------------------------
@@ -164,16 +167,19 @@ class Page:
         """Pairs of words that stand on each other."""
         return list(self.js(_OVERLAPPING))
 
-    def violations(self) -> list[str]:
-        """What axe-core finds against WCAG 2.1 A and AA, contrast included."""
+    def violations(self, only: str = "") -> list[str]:
+        """What axe-core finds against WCAG 2.1 A and AA, or against the rule `only`."""
         if not self.js("return Boolean(window.axe)"):
             self.driver.execute_script(_axe())
+        rules = [only] if only else ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa"]
         found = self.driver.execute_async_script(
             """const done = arguments[arguments.length - 1];
-            axe.run(document, { runOnly: ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa"] })
+            axe.run(document, { runOnly: { type: arguments[1], values: arguments[0] } })
                .then(result => done(result.violations.flatMap(v => v.nodes.map(n =>
                    `${v.id}: ${n.html.slice(0, 160)} ${n.any[0]?.message ?? ""}`))),
-                     error => done([String(error)]))"""
+                     error => done([String(error)]))""",
+            rules,
+            "rule" if only else "tag",
         )
         return list(found)
 

@@ -12,10 +12,15 @@ export class News {
     this.list = h("ol", { class: "news", tabindex: "0", "aria-label": "Newest events" });
     this.known = new Map(); // uid → { rv, row }
     this.keys = new Map(); // "v1/Pod" → "pods"
-    kinds().then((found) => { for (const kind of found.values()) this.keys.set(`${kind.apiVersion}/${kind.kind}`, kind.key); this.known.clear(); }, () => {});
+    kinds().then((found) => {
+      for (const kind of found.values()) this.keys.set(`${kind.apiVersion}/${kind.kind}`, kind.key);
+      this.known.clear(); // their objects become links
+      if (this.shown) this.draw(...this.shown);
+    }, () => {});
   }
 
   draw(events, namespace) {
+    this.shown = [events, namespace];
     const newest = [...events.values()]
       .filter((event) => !namespace || event.ns === namespace)
       .sort((a, b) => b.rv - a.rv)

@@ -195,11 +195,11 @@ export class Painter {
     share(context, x + 1, y + h - 3, w - 2, record.replicas ? record.ready / record.replicas : 1, c);
   }
 
-  #set(context, { record, x, y, w, h }, chosen, hovered) {
+  #set(context, { record, x, y, w, h, owner }, chosen, hovered) {
     const c = this.colours;
     box(context, x, y, w, h, c, chosen === record.uid, hovered === record.uid);
     context.fillStyle = c.soft;
-    const label = record.revision ? `revision ${record.revision}` : record.name;
+    const label = record.revision ? `revision ${record.revision}` : owner ? record.name.split("-").at(-1) : record.name;
     text(context, label, x + 10, y + h / 2 + 4, w - 64, `12px ${SANS}`);
     context.textAlign = "right";
     context.fillStyle = c.ink;

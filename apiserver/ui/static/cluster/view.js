@@ -1,7 +1,7 @@
 // The view /ui/: the whole cluster as a picture that moves, what is chosen in it, and what happens.
 
 import { h, oncePerFrame, put } from "../widgets/dom.js";
-import { empty } from "../widgets/parts.js";
+import { empty, loading } from "../widgets/parts.js";
 import { session } from "../api/session.js";
 import { go, objectUrl, title } from "../shell/router.js";
 import { onScope, scope } from "../shell/scope.js";
@@ -26,7 +26,7 @@ export function open(main, _where, query) {
   const key = legend();
   const news = new News();
   const hint = h("div", { hidden: true });
-  const slider = new TimeSlider({ show: (past, changed) => { what = narrowed(past); scene.dataset.past = "yes"; picture.show(what, changed); drawNumbers(numbers, what); }, live: () => { delete scene.dataset.past; draw(); } });
+  const slider = new TimeSlider({ show: (past, changed) => { what = narrowed(past); scene.dataset.past = "yes"; hint.hidden = true; picture.show(what, changed); drawNumbers(numbers, what); }, live: () => { delete scene.dataset.past; draw(); } });
   const scene = h("section", { class: "scene", "aria-label": "Picture" }, picture.element, hint, slider.element, key.element, chosen);
   put(main,
     h("h1", { class: "unseen" }, "Cluster"), numbers,
@@ -43,6 +43,8 @@ export function open(main, _where, query) {
     teach(hint, what);
   });
   const stop = new AbortController();
+  put(hint, loading("the cluster"));
+  hint.hidden = world.isSynced;
   const endings = [world.watch(draw), onScope(draw), key.close, () => slider.close(), () => picture.close(), () => stop.abort()];
   session().then(({ insights }) => { if (insights.includes("timeline")) slider.start(query.get("at")); });
   followUsage((usage) => picture.measured(usage), stop.signal);
@@ -60,9 +62,9 @@ function narrowed({ nodes, deployments, replicasets, pods }) {
 
 /** An empty cluster says how to fill it. */
 function teach(place, { nodes, pods, deployments }) {
-  const isEmpty = world.isSynced && !pods.length && !deployments.length;
+  const isEmpty = !pods.length && !deployments.length;
   place.hidden = !isEmpty;
-  if (!isEmpty || place.firstChild) return;
+  if (!isEmpty) { put(place); return; }
   put(place, nodes.length
     ? empty("No Pods yet: the houses are empty", "Apply the first manifest and watch a window light up.", "podium apply -f manifests/01-pod.yaml")
     : empty("No node has joined yet", "A node shows up here as soon as its kubelet has said hello.", "podium status"));

@@ -27,8 +27,8 @@ function draw(budget) {
   return [
     h("p", { class: "budget-head" }, h("strong", {}, readyMs === null ? "Starting …" : `Ready in ${milliseconds(readyMs)}`), word),
     readyMs === null ? null : h("div", { class: "meter wide" }, h("span", {}, "Of 5 s"), h("progress", { max: objectiveMs, value: Math.min(countedMs, objectiveMs), "aria-label": "Share of the objective that was used" }), h("span", {}, `${milliseconds(countedMs)} of ${milliseconds(objectiveMs)}`)),
-    leftOutMs ? h("p", { class: "soft" }, `${milliseconds(leftOutMs)} of pulling images do not count, as in Kubernetes' own objective.`) : null,
-    h("div", { class: "waterfall", role: "table", "aria-label": "Phases of the start" },
+    leftOutMs ? h("p", { class: "soft spaced-below" }, `${milliseconds(leftOutMs)} of pulling images do not count, as in Kubernetes' own objective.`) : null,
+    h("div", { class: "waterfall short-names", role: "table", "aria-label": "Phases of the start" },
       phases.map((phase) => {
         const name = [phase.name, phase.container, phase.attempt ? `try ${phase.attempt + 1}` : ""].filter(Boolean).join(" ");
         return h("div", { class: "wf-row", role: "row" },

@@ -8,6 +8,7 @@ import { getJson } from "../api/client.js";
 import { remember } from "../shell/router.js";
 
 const AGAIN_MS = 1500;
+const UID = /^[0-9a-f]{8}-[0-9a-f-]{27}$/;
 const AT_FIRST = 300; // rows shown before one asks for all
 
 export function openTrace(panel, subject) {
@@ -67,7 +68,7 @@ function row(span, total) {
   return h("div", { class: "wf-row", role: "row", "data-kind": span.kind },
     h("span", { class: "wf-name", role: "cell", css: { "--depth": String(Math.min(span.depth, 12)) }, title: details ? `${name}\n${details}` : name }, h("span", { class: `wf-kind k-${span.kind}` }, span.kind), name, details ? h("span", { class: "soft" }, ` ${details}`) : null),
     h("span", { class: "wf-field", role: "cell", "aria-label": `begins after ${milliseconds(span.startMs)}` }, h("i", { class: `k-${span.kind}`, css: { left: `${left}%`, width: `${Math.min(width, 100 - left)}%` }, "data-open": span.isFinished ? null : "yes" })),
-    h("span", { class: "wf-took", role: "cell" }, span.kind === "process" && !span.isFinished ? "runs" : milliseconds(span.durationMs)));
+    h("span", { class: "wf-took", role: "cell" }, span.kind === "process" ? "started" : milliseconds(span.durationMs)));
 }
 
 function nameOf(span) {
@@ -79,7 +80,7 @@ function nameOf(span) {
 function detailsOf(span) {
   const { waitedMs, queueMs, image, ip, outcome } = span.attributes ?? {};
   const waited = waitedMs ?? queueMs;
-  return [span.component, span.by && span.kind === "change" ? `by ${span.by}` : "", span.kind === "reconcile" && span.key, waited ? `waited ${milliseconds(waited)}` : "", image, ip, outcome && outcome !== "ok" ? outcome : ""].filter(Boolean).join(" · ");
+  return [span.component, span.by && span.kind === "change" ? `by ${span.by}` : "", span.kind === "reconcile" && !UID.test(span.key) && span.key, waited ? `waited ${milliseconds(waited)}` : "", image, ip, outcome && outcome !== "ok" ? outcome : ""].filter(Boolean).join(" · ");
 }
 
 function readyPods(pods) {

@@ -13,7 +13,12 @@ export class ExecSocket {
     this.socket.binaryType = "arraybuffer";
     this.status = null;
     this.wasOpen = false;
-    this.socket.addEventListener("open", () => { this.wasOpen = true; tell.open(); });
+    this.waiting = []; // typed before it was open
+    this.socket.addEventListener("open", () => {
+      this.wasOpen = true;
+      tell.open();
+      for (const message of this.waiting.splice(0)) this.socket.send(message);
+    });
     this.socket.addEventListener("message", ({ data }) => this.#take(new Uint8Array(data), tell));
     this.socket.addEventListener("close", () => tell.end(...this.#ending()));
   }
@@ -37,11 +42,11 @@ export class ExecSocket {
   resize(columns, rows) { this.#send(RESIZE, new TextEncoder().encode(JSON.stringify({ Width: columns, Height: rows }))); }
 
   #send(channel, body) {
-    if (this.socket.readyState !== WebSocket.OPEN) return;
     const message = new Uint8Array(body.length + 1);
     message[0] = channel;
     message.set(body, 1);
-    this.socket.send(message);
+    if (this.socket.readyState === WebSocket.OPEN) this.socket.send(message);
+    else if (this.socket.readyState === WebSocket.CONNECTING) this.waiting.push(message);
   }
 
   close() { this.socket.close(); }

@@ -8,6 +8,7 @@ export function connection(state) {
   const place = document.getElementById("connection");
   if (place.dataset.state === state) return;
   place.dataset.state = state;
+  document.body.dataset.connection = state;
   place.textContent = SAYS[state];
 }
 
