@@ -29,6 +29,7 @@ MAX_LINKS = 1000  # unused ones; the oldest go first
 KEY_HEADER = "HTTP_X_PODIUM_KEY"
 KEY_PROTOCOL = "podium.key."  # before the key, among a WebSocket's protocols: it has no headers
 _PROTOCOLS = "HTTP_SEC_WEBSOCKET_PROTOCOL"
+_TAKEN = "podium.write_key"
 
 _ADMIN = ("kubernetes-admin", ("system:masters", "system:authenticated"))
 VIEWER = User(*_ADMIN, is_read_only=True)
@@ -97,7 +98,7 @@ def cookie_of(header: str) -> str:
 def take_write_key(environ: dict[str, Any]) -> str:
     """The write key that a request shows; it is taken out, so that it goes no further. "" when
     there is none, or when a page of another origin sent the request."""
-    key = environ.pop(KEY_HEADER, "")
+    key = environ.pop(KEY_HEADER, "") or environ.get(_TAKEN, "")
     offered = [name.strip() for name in environ.get(_PROTOCOLS, "").split(",")]
     for name in offered:
         if name.startswith(KEY_PROTOCOL):
@@ -106,4 +107,5 @@ def take_write_key(environ: dict[str, Any]) -> str:
     origin = environ.get("HTTP_ORIGIN", "")
     if origin and origin != f"https://{environ.get('HTTP_HOST', '')}":
         return ""
+    environ[_TAKEN] = key  # whoever asks again
     return str(key)

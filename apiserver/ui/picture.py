@@ -6,6 +6,7 @@ Pod's state is called is what `kubectl get` calls it (tables.py).
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from typing import Any
 
@@ -13,6 +14,7 @@ from apiserver.tables import PodView
 from podium.api import meta, quantity
 
 Object = dict[str, Any]
+log = logging.getLogger("apiserver.ui.picture")
 
 REVISION = "deployment.kubernetes.io/revision"
 MESSAGE_LENGTH = 300  # of an event; its page shows all of it
@@ -22,7 +24,13 @@ def record(resource: str, obj: Object) -> Object:
     """An object of one of `KINDS` as the picture wants it."""
     about = obj["metadata"]
     owner = meta.controller_of(obj)
-    return {
+    try:
+        special = KINDS[resource](obj)
+    except (ValueError, TypeError, LookupError, AttributeError) as error:
+        # One strange object shall not take the picture from everybody.
+        log.warning("%s %s is drawn by its name alone: %r", resource, about["name"], error)
+        special = KINDS[resource]({"metadata": about})
+    return special | {
         "uid": about["uid"],
         "ns": about.get("namespace", ""),
         "name": about["name"],
@@ -30,7 +38,7 @@ def record(resource: str, obj: Object) -> Object:
         "born": about.get("creationTimestamp"),
         "dying": about.get("deletionTimestamp"),
         "owner": owner["uid"] if owner else None,
-    } | KINDS[resource](obj)
+    }
 
 
 def _pod(pod: Object) -> Object:
@@ -97,7 +105,7 @@ def _node(node: Object) -> Object:
         "unschedulable": bool(spec.get("unschedulable")),
         "cpu": quantity.cpu_millicores(allocatable.get("cpu", 0)),
         "memory": quantity.memory_bytes(allocatable.get("memory", 0)),
-        "pods": int(allocatable.get("pods", 0)),
+        "pods": int(quantity.parse(allocatable.get("pods", 0))),
         "ip": addresses.get("InternalIP", ""),
         "os": info.get("osImage", ""),
         "kernel": info.get("kernelVersion", ""),

@@ -189,6 +189,39 @@ def test_a_terminal_runs_a_shell_in_the_container(page: Page, ns: Namespaced) ->
     page.shows("The shell has ended with 3.")
 
 
+SCREEN = r"""const done = arguments[2];
+import(arguments[0] + "pod/screen.js").then(({ Screen }) => {
+  const replies = [];
+  const screen = new Screen(10, 4, (text) => replies.push(text));
+  screen.write(new TextEncoder().encode(arguments[1]));
+  done([screen.lines.map((line) => line.map((cell) => cell.text).join("").trimEnd()), replies]);
+}, (error) => done(String(error)));"""
+
+
+@pytest.mark.parametrize(
+    ("written", "shown"),
+    [
+        ("one\r\ntwo\x1b[1;3HX", ["onX", "two", "", ""]),  # addresses
+        ("abcdefghijKL", ["abcdefghij", "KL", "", ""]),  # wraps
+        ("1\r\n2\r\n3\r\n4\r\n5", ["2", "3", "4", "5"]),  # scrolls
+        ("a\r\nb\r\nc\x1b[1;2r\x1b[2;1H\n!", ["b", "!", "c", ""]),  # within its region
+        ("old\x1b[?1049h\x1b[Hnew\x1b[?1049l", ["old", "", "", ""]),  # the other screen
+        ("abcdef\x1b[3D\x1b[K\x1b[1P", ["abc", "", "", ""]),  # erases
+        ("\u6f22\u5b57e\u0301!", ["\u6f22\u5b57e\u0301!", "", "", ""]),  # wide and joined
+        ("\x1b(0qx\x1b(Bq", ["\u2500\u2502q", "", "", ""]),  # lines
+        ("\x1b]0;<b>title\x07ok\x1b[999Z\x1b[6n", ["ok", "", "", ""]),  # titles, the unknown
+    ],
+)
+def test_a_terminal_understands_what_programs_write(
+    logged_in: Page, written: str, shown: list[str]
+) -> None:
+    source = logged_in.js("return document.querySelector('script[type=module]').src")
+    lines, _ = logged_in.driver.execute_async_script(
+        SCREEN, source.removesuffix("main.js"), written
+    )
+    assert lines == shown
+
+
 def test_graphs_show_use_against_the_limits(page: Page, ns: Namespaced) -> None:
     limits = {"limits": {"cpu": "500m", "memory": "64Mi"}}
     ns.apply(a_sleeper("measured", resources=limits))
