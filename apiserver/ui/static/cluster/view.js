@@ -27,12 +27,12 @@ export function open(main, _where, query) {
   const news = new News();
   const hint = h("div", { hidden: true });
   const slider = new TimeSlider({ show: (past, changed) => { what = narrowed(past); scene.dataset.past = "yes"; hint.hidden = true; picture.show(what, changed); drawNumbers(numbers, what); }, live: () => { delete scene.dataset.past; draw(); } });
-  const scene = h("section", { class: "scene", "aria-label": "Picture" }, picture.element, hint, slider.element, key.element, chosen);
+  const scene = h("section", { class: "scene", "aria-label": "Picture" }, picture.element, hint, slider.element, key.element);
   put(main,
     h("h1", { class: "unseen" }, "Cluster"), numbers,
     h("div", { class: "cluster" },
       scene,
-      h("section", { class: "happens", "aria-labelledby": "news-title" }, h("h2", { id: "news-title" }, "What happens"), news.list)));
+      h("div", { class: "side" }, chosen, h("section", { class: "happens", "aria-labelledby": "news-title" }, h("h2", { id: "news-title" }, "What happens"), news.list))));
 
   const draw = oncePerFrame(() => {
     news.draw(world.events, scope());

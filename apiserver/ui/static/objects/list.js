@@ -26,9 +26,10 @@ export function open(main, { key }, query) {
 
 /** The three columns that say most: the name, how it is, how old it is. */
 function narrowed(columns) {
-  const [name, ...rest] = columns;
-  const tells = rest.find((column) => column.name === "Status") ?? rest.find((column) => column.name === "Reason") ?? rest[0];
-  const ages = rest.find((column) => column.name === "Age");
+  const named = (...names) => columns.find((column) => names.includes(column.name));
+  const name = named("Name", "Object");
+  const tells = named("Status") ?? named("Reason") ?? columns.find((column) => column !== name);
+  const ages = named("Age", "Last Seen");
   return [...new Set([name, tells, ages].filter(Boolean))];
 }
 
