@@ -5,6 +5,7 @@ recorded and what /proc says; it works whether or not the API server does.
 from __future__ import annotations
 
 import json
+import time
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +14,17 @@ import click
 from podium.cli import cluster_config, processes
 from podium.cli.options import cluster_options
 
+POLL_S = 0.1  # a file and a few reads of /proc
+
 
 @click.command()
 @click.option("-o", "--output", type=click.Choice(["text", "json"]), default="text")
+@click.option("--wait", "wait_s", type=click.FloatRange(min=0), default=0.0, metavar="SECONDS",
+              help="Wait so long for all of it to run.")  # fmt: skip
 @cluster_options
-def command(data_dir: Path, output: str) -> None:
+def command(data_dir: Path, output: str, wait_s: float) -> None:
     """Show what runs. Exit code 1 if the cluster does not run, or not all of it."""
-    status = read_status(data_dir)
+    status = _wait(data_dir, wait_s)
     if output == "json":
         click.echo(json.dumps(status, indent=2))
     else:
@@ -49,6 +54,16 @@ def read_status(data_dir: Path) -> dict[str, Any]:
             for component in components
         ],
     }
+
+
+def _wait(data_dir: Path, bound_s: float) -> dict[str, Any]:
+    """The status once all of it runs, or when the time is over."""
+    deadline = time.monotonic() + bound_s
+    while (status := read_status(data_dir))["state"] != "running":
+        if time.monotonic() > deadline:
+            break
+        time.sleep(POLL_S)
+    return status
 
 
 def _state(
