@@ -98,15 +98,17 @@ def predict(ctx: click.Context, *, lesson: Lesson, answer: str) -> None:
 
 @command.command()
 @click.argument("lesson", type=Number())
+@click.option("--wait", "wait_s", type=click.FloatRange(min=0), default=5.0, metavar="SECONDS",
+              help="Look again for so long, as loops may be at work (5).")  # fmt: skip
 @click.pass_context
-def check(ctx: click.Context, *, lesson: Lesson) -> None:
+def check(ctx: click.Context, *, lesson: Lesson, wait_s: float) -> None:
     """Check a lesson against the API and the kernel. Exit code 1 if something is missing."""
     from podium.lessons import checking, record
     from podium.lessons.world import NotRoot
 
     world = _world(_api(ctx), lesson)
     try:
-        findings = checking.check(lesson, world)
+        findings = checking.check(lesson, world, wait_s)
     except NotRoot as error:
         raise click.ClickException(str(error)) from None
     for finding in findings:
@@ -176,8 +178,13 @@ def _tell(finding: Finding) -> None:
 def _compare(lesson: Lesson, world: World) -> None:
     """The prediction beside what happened."""
     from podium.lessons import checking, record
+    from podium.lessons.world import Missing
 
-    happened = checking.outcome(lesson, world)
+    try:
+        happened = checking.outcome(lesson, world)
+    except Missing as missing:
+        click.echo(f"\nwhat happened cannot be told, unless {missing}: {missing.hint}")
+        return
     predicted = record.read(world.client, lesson).get(record.PREDICTED)
     if predicted == happened.answer:
         click.echo(f"\nyou predicted {predicted}, and that is what happened:")

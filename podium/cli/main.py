@@ -44,7 +44,7 @@ VERBS = {
 SECTIONS = {
     "Cluster": ("up", "down", "status", "kubeconfig", "ui"),
     "Objects": ("apply", "get", "describe", "why", "delete", "scale", "rollout"),
-    "Inside": ("history", "diff", "debug", "fault"),
+    "Inside": ("history", "diff", "debug", "fault", "lesson"),
     "Containers": ("logs", "exec", "attach", "cp", "port-forward", "top", "image"),
 }
 

@@ -11,15 +11,15 @@ from podium.lessons import record
 from podium.lessons.path import Lesson
 from podium.lessons.world import Finding, Missing, Outcome, World
 
-PATIENCE_S = 5.0  # controllers may be about to do what is looked for
 PAUSE_S = 0.1
 GONE_S = 60.0
 
 
-def check(lesson: Lesson, world: World, patience_s: float = PATIENCE_S) -> list[Finding]:
-    """A finding for each thing looked for, the prediction first. Until all hold it looks again,
-    for a while; not if the lesson has not been begun. Raises NotRoot."""
-    deadline = time.monotonic() + patience_s
+def check(lesson: Lesson, world: World, wait_s: float) -> list[Finding]:
+    """A finding for each thing looked for, the prediction first. Until all hold it looks again
+    for `wait_s`, as controllers may be about to act; not if the lesson has not been begun.
+    Raises NotRoot."""
+    deadline = time.monotonic() + wait_s
     if not _exists(world):
         begun = Finding(
             f"there is a namespace {world.namespace}",

@@ -79,6 +79,14 @@ class World:
         found = self.client.list("events", self.namespace, field_selector=about)
         return list(found["items"])
 
+    def history(self, resource: str, name: str, namespace: str | None = "") -> list[Object]:
+        """An object's changes, newest first (docs/see-inside/time-travel.md); of the lesson's
+        namespace, or of None."""
+        where = self.namespace if namespace == "" else "-"
+        path = f"/podium/v1/history/{resource}/{where}/{name}"
+        found = self.client.raw("GET", path, query={"size": 1000}).json()["items"]
+        return list(found)
+
     # --- the kernel -----------------------------------------------------------------------------
 
     def process(self, pod: Object, container: str | None = None) -> Process:

@@ -12,7 +12,8 @@ from podium.lessons.path import Lesson, lessons
 from tests.support.cluster import PATIENCE, Cluster, running_cluster
 
 HOUSE = Path(__file__).parents[2]
-BOUND_S = 60
+BOUND_S = 100
+HALF_DONE = "--- what comes next has not happened yet"
 
 
 @pytest.fixture(scope="module")
@@ -27,21 +28,36 @@ def test_lesson_runs_as_it_is_written(cluster: Cluster, lesson: Lesson) -> None:
     number = str(lesson.number)
     before = cluster.podium("lesson", "check", number, check=False)
     assert before.returncode == 1
-    assert "✗ " in before.stdout
+    assert "has not been begun" in before.stdout
 
-    shown = _run_as_written(cluster, lesson)
+    halfway, shown = _run_as_written(cluster, lesson)
 
+    assert "✓ you predicted a" in halfway
+    assert "✗" in halfway
     assert f"lesson {number} passed" in shown
     assert "✗" not in shown
     assert cluster.kubectl("get", "ns", lesson.namespace, check=False).returncode == 1
-    row = cluster.podium("lesson").stdout.splitlines()[lesson.number]
-    assert "passed" in row
+    assert "passed" in cluster.podium("lesson").stdout.splitlines()[lesson.number]
 
 
-def _run_as_written(cluster: Cluster, lesson: Lesson) -> str:
-    """What the lesson's commands print, run in one shell as a reader would type them."""
+def test_a_prediction_comes_before_and_may_be_forgotten(cluster: Cluster) -> None:
+    last = str(len(lessons()))
+    cluster.podium("lesson", "predict", last, "b")
+    cluster.podium("lesson", "predict", last, "c", check=False)
+    kept = cluster.kubectl("-n", "lessons", "get", "configmap", f"lesson-{last}", "-o", "yaml")
+    assert "predictedAt" in kept.stdout
+    cluster.podium("lesson", "clean", last, "--forget")
+    assert cluster.podium("lesson").stdout.splitlines()[len(lessons())].endswith("-")
+
+
+def _run_as_written(cluster: Cluster, lesson: Lesson) -> tuple[str, str]:
+    """Run the lesson's commands in one shell, as a reader would type them. What is printed before
+    the decisive step, with a check at that moment, and after it."""
+    at = 1 + next(i for i, block in enumerate(lesson.commands) if "lesson predict" in block)
+    too_early = f"if podium lesson check {lesson.number} --wait 0; then exit 3; fi"
+    script = [*lesson.commands[:at], too_early, f"echo '{HALF_DONE}'", *lesson.commands[at:]]
     done = subprocess.run(
-        ["bash", "-euo", "pipefail", "-c", "\n".join(lesson.commands)],
+        ["bash", "-euo", "pipefail", "-c", "\n".join(script)],
         env=cluster.environment(),
         cwd=HOUSE,
         stdin=subprocess.DEVNULL,
@@ -52,4 +68,5 @@ def _run_as_written(cluster: Cluster, lesson: Lesson) -> str:
         check=False,
     )
     assert done.returncode == 0, done.stdout
-    return done.stdout
+    halfway, _, after = done.stdout.partition(HALF_DONE)
+    return halfway, after
