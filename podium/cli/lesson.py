@@ -4,6 +4,8 @@ podium/lessons; here is only how they are asked for and told.
 
 from __future__ import annotations
 
+import dataclasses
+import json
 import sys
 import textwrap
 from typing import TYPE_CHECKING, Any
@@ -14,8 +16,9 @@ from podium.cli.options import api_options
 
 if TYPE_CHECKING:
     from podium.cli.connection import Connection
+    from podium.lessons.checking import Report
     from podium.lessons.path import Lesson
-    from podium.lessons.world import Finding, World
+    from podium.lessons.world import World
 
 COLUMNS = 80
 
@@ -54,9 +57,10 @@ class Number(click.ParamType):  # type: ignore[type-arg] # generic in newer vers
 
 
 @click.group(cls=Lessons, invoke_without_command=True)
+@click.option("-o", "--output", type=click.Choice(["json"]), help="The list as JSON.")
 @api_options
 @click.pass_context
-def command(ctx: click.Context, *, api: Connection) -> None:
+def command(ctx: click.Context, *, api: Connection, output: str | None) -> None:
     """A path from a process to a cluster, in lessons that check themselves.
 
     podium lesson 1 shows the first. Each asks for a prediction, lets you see what happens, and
@@ -64,7 +68,7 @@ def command(ctx: click.Context, *, api: Connection) -> None:
     """
     ctx.obj = {**(ctx.obj or {}), "lesson_api": api}
     if ctx.invoked_subcommand is None:
-        _list(api)
+        _list(api, output)
 
 
 @command.command()
@@ -100,26 +104,23 @@ def predict(ctx: click.Context, *, lesson: Lesson, answer: str) -> None:
 @click.argument("lesson", type=Number())
 @click.option("--wait", "wait_s", type=click.FloatRange(min=0), default=5.0, metavar="SECONDS",
               help="Look again for so long, as loops may be at work (5).")  # fmt: skip
+@click.option("-o", "--output", type=click.Choice(["json"]))
 @click.pass_context
-def check(ctx: click.Context, *, lesson: Lesson, wait_s: float) -> None:
+def check(ctx: click.Context, *, lesson: Lesson, wait_s: float, output: str | None) -> None:
     """Check a lesson against the API and the kernel. Exit code 1 if something is missing."""
-    from podium.lessons import checking, record
+    from podium.lessons import checking
     from podium.lessons.world import NotRoot
 
-    world = _world(_api(ctx), lesson)
     try:
-        findings = checking.check(lesson, world, wait_s)
+        report = checking.report(lesson, _world(_api(ctx), lesson), wait_s)
     except NotRoot as error:
         raise click.ClickException(str(error)) from None
-    for finding in findings:
-        _tell(finding)
-    missing = sum(not finding.holds for finding in findings)
-    if missing:
-        click.echo(f"\nlesson {lesson.number}: {missing} of {len(findings)} to go")
+    if output == "json":
+        click.echo(json.dumps(dataclasses.asdict(report), indent=2, ensure_ascii=False))
+    else:
+        _tell(report)
+    if not report.passed:
         raise SystemExit(1)
-    _compare(lesson, world)
-    record.note_passed(world.client, lesson)
-    click.echo(f"\nlesson {lesson.number} passed; clean up: podium lesson clean {lesson.number}")
 
 
 @command.command()
@@ -141,9 +142,8 @@ def clean(ctx: click.Context, *, lesson: Lesson, forget: bool) -> None:
     click.echo(f"lesson {lesson.number}: namespace {lesson.namespace} {told}")
 
 
-def _list(api: Connection) -> None:
+def _list(api: Connection, output: str | None) -> None:
     """Every lesson and how far it is; without a cluster, the lessons."""
-    from podium.cli.output import columns
     from podium.lessons import record
     from podium.lessons.path import lessons
 
@@ -152,45 +152,50 @@ def _list(api: Connection) -> None:
         problem = None
     except Exception as error:  # noqa: BLE001 - told below; the list needs no cluster
         known, problem = {}, error
-    rows = [["", "LESSON", "STATE"]]
-    for one in lessons():
-        data = known.get(one.namespace, {})
-        rows.append([str(one.number), one.title, _state(data)])
-    for line in columns(rows):
-        click.echo(line.rstrip())
-    click.echo("\nread one with: podium lesson 1")
+    states = [
+        {"lesson": one.number, "title": one.title, **known.get(one.namespace, {})}
+        for one in lessons()
+    ]
+    if output == "json":
+        click.echo(json.dumps(states, indent=2, ensure_ascii=False))
+    else:
+        _print_list(states)
     if problem is not None:
         click.echo(f"what you have passed is kept in the cluster: {problem}", err=True)
 
 
-def _state(data: dict[str, str]) -> str:
+def _print_list(states: list[dict[str, Any]]) -> None:
+    from podium.cli.output import columns
+
+    rows = [[str(one["lesson"]), one["title"], _state(one)] for one in states]
+    for line in columns([["", "LESSON", "STATE"], *rows]):
+        click.echo(line)
+    click.echo("\nread one with: podium lesson 1")
+
+
+def _state(data: dict[str, Any]) -> str:
     if "passedAt" in data:
         return f"passed {data['passedAt'][:10]}"
     return f"predicted {data['predicted']}" if "predicted" in data else "-"
 
 
-def _tell(finding: Finding) -> None:
-    click.echo(f"{'✓' if finding.holds else '✗'} {finding.what}")
-    if not finding.holds and finding.hint:
-        _say(f"→ {finding.hint}", "  ", "    ")
-
-
-def _compare(lesson: Lesson, world: World) -> None:
-    """The prediction beside what happened."""
-    from podium.lessons import checking, record
-    from podium.lessons.world import Missing
-
-    try:
-        happened = checking.outcome(lesson, world)
-    except Missing as missing:
-        click.echo(f"\nwhat happened cannot be told, unless {missing}: {missing.hint}")
+def _tell(report: Report) -> None:
+    """A line for each finding; if all hold, the prediction beside what happened."""
+    for finding in report.findings:
+        click.echo(f"{'✓' if finding.holds else '✗'} {finding.what}")
+        if not finding.holds and finding.hint:
+            _say(f"→ {finding.hint}", "  ", "    ")
+    number = report.lesson
+    if not report.passed:
+        missing = sum(not finding.holds for finding in report.findings)
+        click.echo(f"\nlesson {number}: {missing} of {len(report.findings)} to go")
         return
-    predicted = record.read(world.client, lesson).get(record.PREDICTED)
-    if predicted == happened.answer:
-        click.echo(f"\nyou predicted {predicted}, and that is what happened:")
-    else:
-        click.echo(f"\nyou predicted {predicted}; what happened is {happened.answer}:")
-    _say(happened.because, "  ", "  ")
+    if report.predicted == report.happened:
+        click.echo(f"\nyou predicted {report.predicted}, and that is what happened:")
+    elif report.happened:
+        click.echo(f"\nyou predicted {report.predicted}; what happened is {report.happened}:")
+    _say(report.because, "  ", "  ")
+    click.echo(f"\nlesson {number} passed; clean up: podium lesson clean {number}")
 
 
 def _say(text: str, first: str, others: str) -> None:

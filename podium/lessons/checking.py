@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from typing import cast
+from contextlib import suppress
+from dataclasses import dataclass
 
 from podium.client.errors import NotFound
 from podium.lessons import record
@@ -13,6 +14,31 @@ from podium.lessons.world import Finding, Missing, Outcome, World
 
 PAUSE_S = 0.1
 GONE_S = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What `podium lesson check -o json` prints. `happened` and `because` are told only once all
+    findings hold: who has not yet done the lesson shall not read its end."""
+
+    lesson: int
+    title: str
+    passed: bool
+    findings: list[Finding]
+    predicted: str | None
+    happened: str | None
+    because: str
+
+
+def report(lesson: Lesson, world: World, wait_s: float) -> Report:
+    """Check a lesson, and keep in the cluster that it is passed. Raises NotRoot."""
+    findings = check(lesson, world, wait_s)
+    passed = all(finding.holds for finding in findings)
+    happened, because = _happened(lesson, world) if passed else (None, "")
+    predicted = record.read(world.client, lesson).get(record.PREDICTED)
+    if passed:
+        record.note_passed(world.client, lesson)
+    return Report(lesson.number, lesson.title, passed, findings, predicted, happened, because)
 
 
 def check(lesson: Lesson, world: World, wait_s: float) -> list[Finding]:
@@ -34,11 +60,6 @@ def check(lesson: Lesson, world: World, wait_s: float) -> list[Finding]:
         time.sleep(PAUSE_S)
 
 
-def outcome(lesson: Lesson, world: World) -> Outcome:
-    """What happened, for the prediction; ask once all findings hold."""
-    return cast(Outcome, lesson.checks().outcome(world))
-
-
 def clean(lesson: Lesson, world: World) -> bool:
     """Remove what the lesson made, and wait until it is gone; whether there was anything."""
     extra: Callable[[World], None] | None = getattr(lesson.checks(), "clean", None)
@@ -46,15 +67,22 @@ def clean(lesson: Lesson, world: World) -> bool:
         extra(world)
     if not _exists(world):
         return False
-    for pod in world.all("pods"):
-        _delete_at_once(world, pod["metadata"]["name"])
-    _delete_namespace(world)
+    _delete_namespace(world)  # first, so that no controller makes Pods anew
     deadline = time.monotonic() + GONE_S
     while _exists(world):
+        _hurry(world)
         if time.monotonic() > deadline:
             raise TimeoutError(f"namespace {world.namespace} is still there after {GONE_S:g} s")
         time.sleep(PAUSE_S)
     return True
+
+
+def _happened(lesson: Lesson, world: World) -> tuple[str | None, str]:
+    try:
+        outcome: Outcome = lesson.checks().outcome(world)
+    except Missing as missing:
+        return None, f"what happened cannot be told, unless {missing}: {missing.hint}"
+    return outcome.answer, outcome.because
 
 
 def _findings(lesson: Lesson, world: World) -> Iterator[Finding]:
@@ -81,16 +109,15 @@ def _exists(world: World) -> bool:
     return True
 
 
-def _delete_at_once(world: World, name: str) -> None:
-    """Without the grace period that a Pod would have to say good-bye."""
-    try:
-        world.client.delete("pods", name, world.namespace, grace_s=1)
-    except NotFound:
-        return
+def _hurry(world: World) -> None:
+    """Shorten the time that Pods have to say good-bye; most of a lesson's say nothing."""
+    for pod in world.all("pods"):
+        grace_s = pod["metadata"].get("deletionGracePeriodSeconds")
+        if grace_s is None or grace_s > 1:
+            with suppress(NotFound):
+                world.client.delete("pods", pod["metadata"]["name"], world.namespace, grace_s=1)
 
 
 def _delete_namespace(world: World) -> None:
-    try:
+    with suppress(NotFound):
         world.client.delete("namespaces", world.namespace)
-    except NotFound:
-        return

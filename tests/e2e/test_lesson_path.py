@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -41,13 +42,27 @@ def test_lesson_runs_as_it_is_written(cluster: Cluster, lesson: Lesson) -> None:
 
 
 def test_a_prediction_comes_before_and_may_be_forgotten(cluster: Cluster) -> None:
-    last = str(len(lessons()))
-    cluster.podium("lesson", "predict", last, "b")
-    cluster.podium("lesson", "predict", last, "c", check=False)
-    kept = cluster.kubectl("-n", "lessons", "get", "configmap", f"lesson-{last}", "-o", "yaml")
-    assert "predictedAt" in kept.stdout
-    cluster.podium("lesson", "clean", last, "--forget")
-    assert cluster.podium("lesson").stdout.splitlines()[len(lessons())].endswith("-")
+    cluster.podium("lesson", "clean", "2", "--forget")
+    cluster.podium("lesson", "predict", "2", "a")
+    cluster.podium("lesson", "predict", "2", "c")
+    kept = cluster.kubectl("-n", "lessons", "get", "configmap", "lesson-2", "-o", "yaml").stdout
+    assert "predicted: c" in kept
+    done = cluster.podium("lesson", "check", "2", "-o", "json", check=False)
+    report = json.loads(done.stdout)
+    assert (done.returncode, report["passed"], report["predicted"]) == (1, False, "c")
+    assert report["happened"] is None
+    cluster.podium("lesson", "clean", "2")
+    listed = json.loads(cluster.podium("lesson", "-o", "json").stdout)
+    assert listed[1] == {"lesson": 2, "title": "Namespaces"}
+
+
+def test_who_has_passed_does_not_predict(cluster: Cluster) -> None:
+    data = '{"data": {"predicted": "a", "passedAt": "2026-01-01T00:00:00Z"}}'
+    cluster.podium("lesson", "predict", "3", "a")
+    cluster.kubectl("-n", "lessons", "patch", "configmap", "lesson-3", "--type=merge", "-p", data)
+    done = cluster.podium("lesson", "predict", "3", "b", check=False)
+    assert done.returncode == 1
+    assert "podium lesson clean 3 --forget" in done.stderr
 
 
 def _run_as_written(cluster: Cluster, lesson: Lesson) -> tuple[str, str]:

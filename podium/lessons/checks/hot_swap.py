@@ -40,8 +40,8 @@ def outcome(world: World) -> Outcome:
     events = world.events("guinea-pig", "FailedScheduling")
     return Outcome(
         "b" if _binder(world, pig) != NAME else "c",
-        f"the API server keeps what is well-formed, and {len(events)} schedulers have complained: "
-        "the default one does not even look at Pods with another schedulerName. A wish that "
+        f"the API server keeps what is well-formed, and {len(events) or 'no'} events tell that "
+        "anybody tried: the default scheduler does not look at Pods that name another. A wish that "
         "nobody serves is not an error here. It is a Pod that waits.",
     )
 
