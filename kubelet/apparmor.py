@@ -15,6 +15,8 @@ import logging
 import os
 import shutil
 import subprocess
+import threading
+from concurrent.futures import Future
 from pathlib import Path
 
 _ENABLED = Path("/sys/module/apparmor/parameters/enabled")
@@ -58,20 +60,20 @@ class AppArmor:
         self.is_enabled = _is_enabled()
         self._default = default
         self._parser = shutil.which("apparmor_parser", path=_SEARCH) if self.is_enabled else None
-        self._loading: subprocess.Popen[bytes] | None = None
-        self._is_loaded = False
+        self._is_loaded: Future[bool] | None = None  # None: nobody is loading it
 
     def start_loading(self) -> None:
-        """Have the default profile compiled, which takes a tenth of a second, and go on."""
-        if self._parser is None:
-            return
-        self._loading = subprocess.Popen(
-            [self._parser, "--replace", "--skip-cache"],
-            stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
-        )  # fmt: skip
-        assert self._loading.stdin is not None
-        self._loading.stdin.write(_DEFAULT_PROFILE.format(name=self._default).encode())
-        self._loading.stdin.close()
+        """Have the default profile compiled, which takes a tenth of a second, and go on. Once."""
+        if self._parser is not None:
+            self._is_loaded = Future()
+            words = (self._parser, self._is_loaded)
+            threading.Thread(target=self._load, args=words, name="apparmor").start()
+
+    def _load(self, parser: str, is_loaded: Future[bool]) -> None:
+        failure = _compile(parser, _DEFAULT_PROFILE.format(name=self._default))
+        if failure:
+            log.warning("the default profile is not loaded: %s", failure)
+        is_loaded.set_result(not failure)
 
     def problem(self, profile: str | None) -> str:
         """Why a profile that a Pod asks for cannot be enforced; "" if it can."""
@@ -94,19 +96,26 @@ class AppArmor:
         return self._default if self._has_default() else ""
 
     def _has_default(self) -> bool:
-        if self._loading is not None:
-            _, said = self._loading.communicate(timeout=LOAD_TIMEOUT_S)
-            self._is_loaded = self._loading.returncode == 0
-            self._loading = None
-            if not self._is_loaded:
-                log.warning("apparmor_parser: %s", said.decode(errors="replace").strip())
-        return self._is_loaded
+        return self._is_loaded is not None and self._is_loaded.result()
 
 
 def unload(default: str) -> None:
     """Take a node's default profile out of the kernel. Safe to repeat."""
     if default in _loaded():
         (_KERNEL / ".remove").write_text(default)
+
+
+def _compile(parser: str, profile: str) -> str:
+    """Have the kernel know a profile; what went wrong, or ""."""
+    try:
+        done = subprocess.run(
+            [parser, "--replace", "--skip-cache"],
+            input=profile.encode(), capture_output=True, timeout=LOAD_TIMEOUT_S, check=False,
+        )  # fmt: skip
+    except (OSError, subprocess.TimeoutExpired) as error:
+        return str(error)
+    said = done.stderr.decode(errors="replace").strip()
+    return "" if done.returncode == 0 else said or f"{parser}: exit {done.returncode}"
 
 
 def _is_enabled() -> bool:
