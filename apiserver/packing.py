@@ -37,8 +37,9 @@ class Packer:
 
 def unpack(body: bytes) -> bytes:
     """What was packed, from any thread."""
+    body = bytes(body)  # some drivers give a memoryview
     if body[:1] == _JSON:
-        return bytes(body)
+        return body
     return zstandard.ZstdDecompressor().decompress(body)
 
 

@@ -61,7 +61,7 @@ def changed_fields(before: Object, after: Object) -> list[str]:
     """ "spec.replicas", "status.conditions[Ready].status", …; "…" at the end: there are more."""
     hidden = ("metadata.generation",)
     found = [path for path in _differences(before, after, "", _DEPTH) if path not in hidden]
-    found.sort(key=lambda path: (path.count("."), path))  # the plainest first
+    found.sort(key=lambda path: (path.count(".") + path.count("["), path))  # the plainest first
     return [*found[:MAX_FIELDS], "…"] if len(found) > MAX_FIELDS else found
 
 
