@@ -24,8 +24,8 @@ BODY = (
 )
 
 
-def make_old(path: Path, version: str) -> None:
-    """A database as that version left it: an object that was made at 2 and changed at 3."""
+def migrate(path: Path, version: str) -> None:
+    """A new database, by Alembic."""
     engine = open_engine(f"sqlite:///{path}")
     config = Config()
     config.set_main_option("script_location", str(MIGRATIONS))
@@ -33,6 +33,11 @@ def make_old(path: Path, version: str) -> None:
         config.attributes["connection"] = connection
         command.upgrade(config, version)
     engine.dispose()
+
+
+def make_old(path: Path, version: str) -> None:
+    """A database as that version left it: an object that was made at 2 and changed at 3."""
+    migrate(path, version)
     with sqlite3.connect(path) as database:
         database.execute("UPDATE meta SET v = 3 WHERE k = 'rv'")
         database.execute("INSERT INTO object VALUES ('secrets','ns','a','u',3,2,?)", (BODY % 3,))
@@ -44,6 +49,32 @@ def make_old(path: Path, version: str) -> None:
         )
         database.execute("INSERT INTO moment VALUES (1000, 3)")
     database.close()
+
+
+def schema_of(path: Path) -> dict[str, object]:
+    """Tables with their columns, and indexes with theirs."""
+    with sqlite3.connect(path) as database:
+        names = database.execute("SELECT type, name FROM sqlite_master ORDER BY name").fetchall()
+        found = {
+            name: database.execute(
+                f"PRAGMA {'table_info' if kind == 'table' else 'index_xinfo'}({name})"
+            ).fetchall()
+            for kind, name in names
+        }
+        found["meta"] = [
+            found["meta"],
+            database.execute("SELECT * FROM meta ORDER BY k").fetchall(),
+        ]
+    database.close()
+    return found
+
+
+def test_a_new_database_is_what_the_migrations_make_of_nothing(tmp_path: Path) -> None:
+    open_database(f"sqlite:///{tmp_path}/new.db").dispose()
+    migrate(tmp_path / "migrated.db", "head")
+    made, migrated = schema_of(tmp_path / "new.db"), schema_of(tmp_path / "migrated.db")
+    assert made == migrated
+    assert len(made) > 10
 
 
 @pytest.mark.parametrize("version", ["0001", "0002"])
