@@ -25,6 +25,8 @@ _SUBRESOURCES: dict[str, tuple[str, str, str, list[str]]] = {
     "ephemeralcontainers": ("", "v1", "Pod", ["get", "patch", "update"]),
     "token": ("authentication.k8s.io", "v1", "TokenRequest", ["create"]),
     "log": ("", "v1", "Pod", ["get"]),
+    "inspect": ("podium.dev", "v1", "PodInspection", ["get"]),
+    "commands": ("", "v1", "Pod", ["get"]),
     "exec": ("", "v1", "PodExecOptions", ["create", "get"]),
     "attach": ("", "v1", "PodAttachOptions", ["create", "get"]),
     "portforward": ("", "v1", "PodPortForwardOptions", ["create", "get"]),

@@ -67,6 +67,8 @@ class KubeletProxy:
         match call.subresource:
             case "log" if call.verb == "get":
                 return self._log(call)
+            case "inspect" if call.verb == "get":
+                return self._inspect(call)
             case "exec" | "attach" | "portforward":
                 return self._upgrade(call)
             case "proxy":
@@ -87,6 +89,14 @@ class KubeletProxy:
         target = f"{path}?{query}" if query else path
         return self._forward(call, self._endpoint(node), "GET", target)
 
+    def _inspect(self, call: Call) -> Reply:
+        """What the kernel of its node says of a Pod, or of one of its containers."""
+        pod = self._verbs.find(call)
+        wanted = call.query.get("container", "")
+        container = container_of(pod, wanted) if wanted else ""
+        path = f"/inspect/{pod.namespace}/{pod.name}?container={quote(container)}"
+        return self._forward(call, self._endpoint(_node_of(pod)), "GET", path)
+
     def _proxy(self, call: Call) -> Reply:
         node = self._endpoint(call.required_name())
         query = call.environ["QUERY_STRING"]
@@ -97,14 +107,12 @@ class KubeletProxy:
         if "upgrade" not in call.environ.get("HTTP_CONNECTION", "").lower():
             raise ApiError(status.bad_request("Upgrade request required"))
         pod = self._verbs.find(call)
-        node = pod.object["spec"].get("nodeName")
+        node = _node_of(pod)
         if call.subresource == "portforward":
             path = f"/portForward/{pod.namespace}/{pod.name}"
         else:
             container = container_of(pod, call.query.get("container", ""))
             path = f"/{call.subresource}/{pod.namespace}/{pod.name}/{quote(container)}"
-        if not node:
-            raise ApiError(status.bad_request(f"pod {pod.name} does not have a host assigned"))
         upstream = self._connect(self._endpoint(node))
         try:
             return _splice_upgraded(call, upstream, f"{path}?{call.environ['QUERY_STRING']}")
@@ -187,6 +195,13 @@ class KubeletProxy:
         media_type = answer.getheader("Content-Type") or "text/plain"
         pieces = _pieces(call.environ["podium.connection"], upstream, answer)
         return Reply(answer.status, pieces, media_type)
+
+
+def _node_of(pod: Record) -> str:
+    node = pod.object["spec"].get("nodeName")
+    if not node:
+        raise ApiError(status.bad_request(f"pod {pod.name} does not have a host assigned"))
+    return str(node)
 
 
 def container_of(pod: Record, wanted: str) -> str:

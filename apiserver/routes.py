@@ -56,7 +56,7 @@ VERSION = {
     "platform": "linux/amd64",
 }
 AGGREGATED = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList"
-_ON_KUBELETS = frozenset({"log", "exec", "attach", "portforward", "proxy"})
+_ON_KUBELETS = frozenset({"log", "exec", "attach", "portforward", "proxy", "inspect", "commands"})
 
 
 @dataclass(frozen=True, slots=True)

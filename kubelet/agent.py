@@ -8,12 +8,13 @@ the clock (heartbeats, log rotation, a look for leftovers) APScheduler runs.
 from __future__ import annotations
 
 import contextlib
+import functools
 import logging
 import os
 import threading
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from kubelet import configuration, engine, pod_status, pod_trace, security_admission
 from kubelet.api_address import server_address, services
@@ -64,6 +65,9 @@ from podium.client.http import Client
 from podium.client.informer import InformerFactory
 from podium.client.reconcile_loop import ReconcileLoop
 from podium.client.span_sender import SpanSender
+
+if TYPE_CHECKING:
+    from kubelet.inspect import Inspector
 
 Object = dict[str, Any]
 log = logging.getLogger("kubelet")
@@ -203,10 +207,15 @@ class Kubelet:
             self._runtime,
             ImageRequests(self._images, self._keeper, pulls, secrets, self._images_came),
             configs, self._exits, self._source.by_name, self._source.list,
-            Statistics(sampler, self._metrics, self._runtime),
+            Statistics(sampler, self._metrics, self._runtime), functools.cache(self._inspector),
         ))  # fmt: skip
 
     # ---- what the parts ask of each other ----
+
+    def _inspector(self) -> Inspector:
+        from kubelet.inspect import Inspector  # most nodes' lives go by without
+
+        return Inspector(self._runtime, self._reporter.name, self._source.list)
 
     def _wake(self, uid: str) -> None:
         self._loop.add(uid)

@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator, Mapping
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import parse_qs, unquote, urlsplit
 
 from kubelet import log_reader
@@ -33,6 +33,9 @@ from kubelet.runtime.errors import RuntimeFailure
 from kubelet.runtime.protocol import ContainerStatus, Runtime
 from kubelet.stats.pages import Statistics
 from kubelet.streams.spdy_upgrade import NoCommonProtocol
+
+if TYPE_CHECKING:
+    from kubelet.inspect import Inspector
 
 log = logging.getLogger("kubelet-server")
 Object = dict[str, Any]
@@ -59,6 +62,7 @@ class Rooms(NamedTuple):
     find: Callable[[str, str], Object | None]
     pods: Callable[[], list[Object]]
     statistics: Statistics
+    inspector: Callable[[], Inspector]
 
 
 class KubeletServer:
@@ -178,6 +182,8 @@ class _Handler(BaseHTTPRequestHandler):
                 self._send_json(pods)
             case ("GET", ["containerLogs", namespace, pod, container]):
                 self._logs(namespace, pod, container, last)
+            case ("GET", ["inspect", namespace, pod]):
+                self._inspect(namespace, pod, last.get("container", ""))
             case ("GET" | "POST", ["exec", namespace, pod, container]):
                 self._exec(namespace, pod, container, query)
             case ("GET" | "POST", ["attach", namespace, pod, container]):
@@ -240,6 +246,14 @@ class _Handler(BaseHTTPRequestHandler):
             return self.rooms.runtime.container_status(current.id).state == "exited"
         except RuntimeFailure:
             return True
+
+    # ---- the kernel behind it ----
+
+    def _inspect(self, namespace: str, name: str, container: str) -> None:
+        pod = self.rooms.find(namespace, name)
+        if pod is None:
+            raise Refused(404, f'pods "{name}" not found')
+        self._send_json(self.rooms.inspector().inspect(pod, container))
 
     # ---- streams: imported when first used, for most nodes' lives go by without ----
 

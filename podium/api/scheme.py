@@ -62,7 +62,7 @@ RESOURCES: tuple[Resource, ...] = (
     Resource("", "v1", "Node", "nodes", "node", ("no",), False, (), ("status", "proxy")),
     Resource("", "v1", "Pod", "pods", "pod", ("po",), True, ("all",),
              ("status", "resize", "binding", "log", "exec", "attach", "portforward", "eviction",
-              "ephemeralcontainers")),
+              "ephemeralcontainers", "inspect", "commands")),
     Resource("", "v1", "ConfigMap", "configmaps", "configmap", ("cm",)),
     Resource("", "v1", "Secret", "secrets", "secret"),
     Resource("", "v1", "ServiceAccount", "serviceaccounts", "serviceaccount", ("sa",), True, (),

@@ -33,6 +33,7 @@ VERBS = {
     "attach": ("attach", "Join a running container's own streams."),
     "cp": ("cp", "Copy files into and out of a container."),
     "port-forward": ("port_forward", "Lead local ports to a Pod's."),
+    "inspect": ("inspect", "Show the kernel behind a Pod: limits, namespaces, processes, mounts."),
     "top": ("top", "Show the CPU and memory in use."),
     "scale": ("scale", "Set the number of replicas."),
     "rollout": ("rollout", "Watch, undo, restart, pause or resume a rollout."),
@@ -45,7 +46,7 @@ SECTIONS = {
     "Cluster": ("up", "down", "status", "kubeconfig", "ui"),
     "Objects": ("apply", "get", "describe", "why", "delete", "scale", "rollout"),
     "Inside": ("history", "diff", "debug", "fault", "lesson"),
-    "Containers": ("logs", "exec", "attach", "cp", "port-forward", "top", "image"),
+    "Containers": ("logs", "exec", "attach", "cp", "port-forward", "top", "inspect", "image"),
 }
 
 
