@@ -69,6 +69,8 @@ class KubeletProxy:
                 return self._log(call)
             case "inspect" if call.verb == "get":
                 return self._inspect(call)
+            case "commands" if call.verb == "get":
+                return self._commands(call)
             case "exec" | "attach" | "portforward":
                 return self._upgrade(call)
             case "proxy":
@@ -95,6 +97,13 @@ class KubeletProxy:
         wanted = call.query.get("container", "")
         container = container_of(pod, wanted) if wanted else ""
         path = f"/inspect/{pod.namespace}/{pod.name}?container={quote(container)}"
+        return self._forward(call, self._endpoint(_node_of(pod)), "GET", path)
+
+    def _commands(self, call: Call) -> Reply:
+        """A shell script that builds one of its containers by hand."""
+        pod = self._verbs.find(call)
+        container = container_of(pod, call.query.get("container", ""))
+        path = f"/commands/{pod.namespace}/{pod.name}/{quote(container)}"
         return self._forward(call, self._endpoint(_node_of(pod)), "GET", path)
 
     def _proxy(self, call: Call) -> Reply:

@@ -215,7 +215,7 @@ class Kubelet:
     def _inspector(self) -> Inspector:
         from kubelet.inspect import Inspector  # most nodes' lives go by without
 
-        return Inspector(self._runtime, self._reporter.name, self._source.list)
+        return Inspector(self._runtime, self._network, self._reporter.name, self._source.list)
 
     def _wake(self, uid: str) -> None:
         self._loop.add(uid)

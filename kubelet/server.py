@@ -184,6 +184,8 @@ class _Handler(BaseHTTPRequestHandler):
                 self._logs(namespace, pod, container, last)
             case ("GET", ["inspect", namespace, pod]):
                 self._inspect(namespace, pod, last.get("container", ""))
+            case ("GET", ["commands", namespace, pod, container]):
+                self._commands(namespace, pod, container)
             case ("GET" | "POST", ["exec", namespace, pod, container]):
                 self._exec(namespace, pod, container, query)
             case ("GET" | "POST", ["attach", namespace, pod, container]):
@@ -254,6 +256,18 @@ class _Handler(BaseHTTPRequestHandler):
         if pod is None:
             raise Refused(404, f'pods "{name}" not found')
         self._send_json(self.rooms.inspector().inspect(pod, container))
+
+    def _commands(self, namespace: str, name: str, container: str) -> None:
+        from kubelet.inspect import NotRepeatable
+
+        pod = self.rooms.find(namespace, name)
+        if pod is None:
+            raise Refused(404, f'pods "{name}" not found')
+        try:
+            script = self.rooms.inspector().commands(pod, container)
+        except NotRepeatable as failure:
+            raise Refused(400, str(failure)) from None
+        self._send(script.encode(), "text/plain; charset=utf-8")
 
     # ---- streams: imported when first used, for most nodes' lives go by without ----
 

@@ -43,6 +43,7 @@ from kubelet.runtime.protocol import (
     Device,
     ExecSession,
     OnStep,
+    Operations,
     Resources,
     RuntimeEvent,
     SandboxConfig,
@@ -395,6 +396,10 @@ class ContainerdRuntime:
 
     def writable_layer(self, container_id: str) -> str:
         return _upper_dir(self.container_status(container_id).pid)
+
+    def operations(self, container_id: str) -> Operations | None:
+        self.container_status(container_id)
+        return None  # runc's, which does not tell
 
     def events(self) -> Iterator[RuntimeEvent]:
         return self._events.listen()

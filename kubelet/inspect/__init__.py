@@ -7,6 +7,7 @@ it); `processes.py`, `cgroup_values.py`, `mounts.py` read /proc and cgroupfs, `n
 is left out. Nothing here knows what the code meant: all comes from a process's own /proc.
 """
 
+from kubelet.inspect.as_commands import NotRepeatable
 from kubelet.inspect.inspection import Inspector
 
-__all__ = ["Inspector"]
+__all__ = ["Inspector", "NotRepeatable"]

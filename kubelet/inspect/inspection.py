@@ -13,11 +13,14 @@ from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from kubelet.inspect import cgroup_files, identity_rows, processes
+from kubelet.inspect import as_commands, cgroup_files, identity_rows, mounts, processes
+from kubelet.inspect.as_commands import NotRepeatable, Subject
 from kubelet.inspect.cgroup_files import Place
 from kubelet.inspect.enforced import asked_of_container, asked_of_pod, containers_in_order
 from kubelet.inspect.processes import Process
+from kubelet.network import NetworkError, PodNetwork
 from kubelet.pod_plan import container_statuses, newest
+from kubelet.runtime.errors import ContainerNotFound, RuntimeFailure
 from kubelet.runtime.protocol import ContainerStatus, Runtime, SandboxStatus
 
 Object = dict[str, Any]
@@ -29,9 +32,11 @@ class Inspector:
     """`pods` gives the Pods of this node, whose names stand beside what they share."""
 
     def __init__(
-        self, runtime: Runtime, node: str, pods: Callable[[], list[Object]], proc: str = "/proc"
-    ) -> None:
-        self._runtime, self._node, self._pods, self._proc = runtime, node, pods, proc
+        self, runtime: Runtime, network: PodNetwork, node: str, pods: Callable[[], list[Object]],
+        proc: str = "/proc",
+    ) -> None:  # fmt: skip
+        self._runtime, self._network, self._node = runtime, network, node
+        self._pods, self._proc = pods, proc
         with open(f"{proc}/self/mountinfo", encoding="utf-8", errors="surrogateescape") as file:
             self._mounts = cgroup_files.read_mounts(file)
 
@@ -61,6 +66,30 @@ class Inspector:
             "durationMs": round((time.perf_counter() - began) * 1000, 3),
         }
 
+    def commands(self, pod: Object, name: str) -> str:
+        """The script that builds that container by hand. Raises NotRepeatable."""
+        uid = pod["metadata"]["uid"]
+        status = newest(self._runtime.list_containers(uid), name)
+        if status is None:
+            raise NotRepeatable(f"container {name} {_not_there(pod, name)['message']}")
+        try:
+            done = self._runtime.operations(status.id)
+        except ContainerNotFound:
+            raise NotRepeatable(f"container {name} has gone") from None
+        if done is None:
+            raise NotRepeatable(
+                f"nobody has recorded how container {name} was made: only Podium's own engine "
+                "does, once it runs"
+            )
+        about, spec = pod["metadata"], pod["spec"]
+        kind = "node" if spec.get("hostPID") else "container"
+        subject = Subject(
+            f"{about['namespace']}/{about['name']}", name, self._node, status.pid,
+            "pod" if spec.get("shareProcessNamespace") else kind,
+        )  # fmt: skip
+        network = None if spec.get("hostNetwork") else self._network.by_hand(uid)
+        return as_commands.script(subject, done, network)
+
     def _version(self) -> str:
         kinds = {bool(mount.controllers) for mount in self._mounts}
         return "hybrid" if len(kinds) == 2 else "v1" if True in kinds else "v2"
@@ -78,6 +107,9 @@ class Inspector:
         found: Object = {"state": sandbox.state if sandbox else "gone", "rows": []}
         if sandbox and sandbox.shim_pid:
             found["shimPid"] = sandbox.shim_pid
+            if not pod["spec"].get("hostNetwork"):
+                with contextlib.suppress(NetworkError, OSError):  # it went away, or is not attached
+                    found["network"] = self._network.view(uid, sandbox.netns_path)
         for status in named.values():
             if status is None or not status.pid:
                 continue
@@ -120,18 +152,30 @@ class Inspector:
         places = self._places(first, status.id)
         who = processes.identity(first)
         pids = self._pids(places, status.pid)
+        seen = mounts.read(first.read_if_any("mountinfo"))
         rows = [
             *cgroup_files.rows(places, lambda row: asked_of_container(pod, spec, row)),
             *identity_rows.rows(pod, spec, first, who),
+            *mounts.rows(pod, spec, status.pid, seen),
         ]
         return {
             "pid": status.pid,
             "rows": rows,
             "namespaces": list(_shared(first.namespaces(), status.id, neighbours)),
             "identity": who,
+            "mounts": seen,
+            "layers": self._layers(status, seen),
             "processes": list(processes.tree(sorted(pids)[: processes.MAX_PROCESSES], self._proc)),
             "processCount": len(pids),
         }
+
+    def _layers(self, status: ContainerStatus, seen: list[Object]) -> Object | None:
+        told, upper = None, ""
+        with contextlib.suppress(RuntimeFailure):
+            told = self._runtime.operations(status.id)
+            upper = self._runtime.writable_layer(status.id)
+        overlays = [one for one in told.container if one[0] == "overlay"] if told else []
+        return mounts.layers(seen, overlays[0][1] if overlays else (), upper)
 
     def _pids(self, places: Mapping[str, Place], first: int) -> set[int]:
         for place in places.values():

@@ -12,7 +12,8 @@ about who he is. Room kubelet/network. The same by hand:
 What comes to a hostPort goes to its Pod (host_ports.py keeps the rules of the chain hostports):
 
     nft add chain ip podium-ID hostports
-    nft add rule ip podium-ID hostports fib daddr type local tcp dport 8080 dnat to 10.244.0.5:80
+    nft add rule ip podium-ID hostports fib daddr type local tcp dport 8080 \
+        counter dnat to 10.244.0.5:80
     nft add chain ip podium-ID dnat-in '{ type nat hook prerouting priority dstnat; }'
     nft add rule ip podium-ID dnat-in jump hostports
     nft add chain ip podium-ID dnat-out '{ type nat hook output priority -100; }'
@@ -144,7 +145,7 @@ def _host_port_rules(table: str, ports: Iterable[Published]) -> list[Request]:
         nft.add_rule(
             table, _HOST_PORTS, one.owner,
             nft.to_this_machine() if one.host_ip in ANY else nft.to_subnet(_only(one.host_ip)),
-            nft.to_port(PROTOCOLS[one.protocol], one.host_port),
+            nft.to_port(PROTOCOLS[one.protocol], one.host_port), nft.count(),
             nft.send_to(one.pod_ip, one.container_port),
         )
         for one in ordered

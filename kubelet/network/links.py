@@ -51,6 +51,7 @@ _ROUTE = struct.Struct(
     "=BBBBBBBBI"
 )  # family, dst len, src len, tos, table, protocol, scope, type, flags
 
+NETNS = "NETNS"  # in a command: the namespace of the Pod
 LOOPBACK_INDEX = 1  # in every namespace
 
 
@@ -83,9 +84,7 @@ class Route:
 def find_link(kernel: Netlink, name: str) -> Link | None:
     body = _LINK.pack(0, 0, 0, 0, 0) + text(_IFNAME, name) + u32(_EXT_MASK, _SKIP_STATISTICS)
     try:
-        return _read_link(
-            kernel.ask(Request(_GETLINK, REQUEST, body, f"look for interface {name}"))
-        )
+        return read_link(kernel.ask(Request(_GETLINK, REQUEST, body, f"look for interface {name}")))
     except OSError as failure:
         if failure.errno == errno.ENODEV:
             return None
@@ -95,12 +94,12 @@ def find_link(kernel: Netlink, name: str) -> Link | None:
 def all_links(kernel: Netlink) -> list[Link]:
     body = _LINK.pack(0, 0, 0, 0, 0) + u32(_EXT_MASK, _SKIP_STATISTICS)
     return [
-        _read_link(found)
+        read_link(found)
         for found in kernel.dump(Request(_GETLINK, REQUEST, body, "list interfaces"))
     ]
 
 
-def _read_link(body: bytes) -> Link:
+def read_link(body: bytes) -> Link:
     _, _, index, flags, _ = _LINK.unpack_from(body)
     found = read_attributes(body[_LINK.size :])
     info = read_attributes(found.get(_LINKINFO, b""))
@@ -170,7 +169,12 @@ def add_veth(
         + u32(_MASTER, bridge)
         + nested(_LINKINFO, text(_INFO_KIND, "veth"), nested(_INFO_DATA, nested(_VETH_PEER, other)))
     )
-    return Request(_NEWLINK, REQUEST | CREATE | EXCL, body, f"add interface {name}")
+    by_hand = (
+        "ip", "link", "add", name, "mtu", str(mtu), "type", "veth",
+        "peer", "name", peer, "address", peer_mac, "mtu", str(mtu), "netns", NETNS,
+    )  # fmt: skip
+    says = f"add interface {name}"
+    return Request(_NEWLINK, REQUEST | CREATE | EXCL, body, says, by_hand=by_hand)
 
 
 def add_ifb(name: str, mtu: int) -> Request:
@@ -199,7 +203,8 @@ def label_port(name: str, alias: str) -> Request:
         + attribute(_IFALIAS, alias.encode())
         + nested(_LINKINFO, text(_INFO_SLAVE_KIND, "bridge"), hairpin)
     )
-    return Request(_NEWLINK, REQUEST, body, f"label interface {name}")
+    by_hand = ("ip", "link", "set", name, "alias", alias)
+    return Request(_NEWLINK, REQUEST, body, f"label interface {name}", by_hand=by_hand)
 
 
 def put_on_bridge(name: str, bridge: int) -> Request:

@@ -40,7 +40,8 @@ _DUMP_TRIES = 10  # the kernel says when the world changed under a dump
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One message. `says` is for people: "add interface pod1234"."""
+    """One message. `says` is for people: "add interface pod1234"; `by_hand` is the command that
+    does the same, where one stands for what is done for a Pod."""
 
     kind: int
     flags: int
@@ -49,6 +50,7 @@ class Request:
     is_answered: bool = (
         True  # not the edges of a batch: those are answered only when it fails as a whole
     )
+    by_hand: tuple[str, ...] = ()
 
 
 def attribute(kind: int, payload: bytes) -> bytes:
@@ -74,15 +76,22 @@ def text(kind: int, value: str) -> bytes:
 
 def read_attributes(data: bytes) -> dict[int, bytes]:
     """Payload by kind; a kind that comes twice keeps its last."""
-    found = {}
+    return dict(_attributes(data))
+
+
+def list_attributes(data: bytes) -> list[bytes]:
+    """The payloads of a list, all of one kind, in order."""
+    return [payload for _, payload in _attributes(data)]
+
+
+def _attributes(data: bytes) -> Iterator[tuple[int, bytes]]:
     at = 0
     while at + 4 <= len(data):
         length, kind = _ATTRIBUTE.unpack_from(data, at)
         if length < 4:
             break  # padding at the end
-        found[kind & _KIND_MASK] = data[at + 4 : at + length]
+        yield kind & _KIND_MASK, data[at + 4 : at + length]
         at += (length + 3) & ~3
-    return found
 
 
 def read_text(payload: bytes | None) -> str:

@@ -8,16 +8,29 @@ that does not match ends the rule. (kernel `include/uapi/linux/netfilter/nf_tabl
 
 from __future__ import annotations
 
+import errno
 import ipaddress
 import socket
 import struct
+from dataclasses import dataclass
 
-from kubelet.network.netlink import CREATE, REQUEST, Netlink, Request, attribute, nested, text
+from kubelet.network.netlink import (
+    CREATE,
+    REQUEST,
+    Netlink,
+    Request,
+    attribute,
+    list_attributes,
+    nested,
+    read_attributes,
+    read_text,
+    text,
+)
 
 _NETLINK_NETFILTER = 12
 _SUBSYSTEM = 10  # NFNL_SUBSYS_NFTABLES
-_NEWTABLE, _DELTABLE, _NEWCHAIN, _NEWRULE, _DELRULE = (
-    _SUBSYSTEM << 8 | kind for kind in (0, 2, 3, 6, 8)
+_NEWTABLE, _DELTABLE, _NEWCHAIN, _NEWRULE, _GETRULE, _DELRULE = (
+    _SUBSYSTEM << 8 | kind for kind in (0, 2, 3, 6, 7, 8)
 )
 _BATCH_BEGIN, _BATCH_END = 16, 17
 _APPEND = 0x800
@@ -234,3 +247,60 @@ def apply_batch(requests: list[Request]) -> None:
     end = Request(_BATCH_END, REQUEST, edge, "commit an nft batch", is_answered=False)
     with Netlink.open(_NETLINK_NETFILTER) as kernel:
         kernel.send(begin, *requests, end)
+
+
+# ---- what is there ----
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """A rule as the kernel has it: the port that it looks for and where it sends to (0 and "" where
+    it does neither), and how often it was met, if it counts."""
+
+    chain: str
+    comment: str
+    port: int
+    to: str
+    packets: int
+    bytes: int
+
+
+def read_rules(table: str) -> list[Rule]:
+    """Of one table; nothing where there is none, or no nf_tables."""
+    request = _request(_GETRULE, 0, text(1, table), f"list the rules of nft table {table}")
+    try:
+        with Netlink.open(_NETLINK_NETFILTER) as kernel:
+            return [_read_rule(body[4:]) for body in kernel.dump(request)]
+    except OSError as failure:
+        if failure.errno in (errno.ENOENT, errno.EOPNOTSUPP, errno.EPROTONOSUPPORT, errno.EINVAL):
+            return []
+        raise
+
+
+def _read_rule(body: bytes) -> Rule:
+    said = read_attributes(body)
+    words = [
+        (read_text(one.get(1)), read_attributes(one.get(2, b"")))
+        for one in map(read_attributes, list_attributes(said.get(4, b"")))
+    ]
+    compared = [_value(found.get(3)) for name, found in words if name == "cmp"]
+    given = [_value(found.get(2)) for name, found in words if name == "immediate"]
+    counted = next((found for name, found in words if name == "counter"), {})
+    ports = [struct.unpack("!H", value)[0] for value in compared if len(value) == 2]
+    is_nat = any(name == "nat" for name, _ in words) and len(given) == 2
+    to = f"{socket.inet_ntoa(given[0])}:{struct.unpack('!H', given[1])[0]}" if is_nat else ""
+    return Rule(
+        chain=read_text(said.get(2)), comment=_comment(said.get(7, b"")),
+        port=ports[-1] if ports else 0, to=to,
+        packets=int.from_bytes(counted.get(2, b""), "big"),
+        bytes=int.from_bytes(counted.get(1, b""), "big"),
+    )  # fmt: skip
+
+
+def _value(payload: bytes | None) -> bytes:
+    return read_attributes(payload or b"").get(1, b"")
+
+
+def _comment(user_data: bytes) -> str:
+    is_comment = len(user_data) > 2 and user_data[0] == _COMMENT
+    return read_text(user_data[2 : 2 + user_data[1]]) if is_comment else ""

@@ -14,7 +14,9 @@ import secrets
 import threading
 from collections.abc import Container
 from concurrent.futures import Future
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from kubelet.network import links
 from kubelet.network.addresses import AddressPool, PodAddress, mac_of
@@ -32,6 +34,17 @@ log = logging.getLogger("pod-network")
 POD_INTERFACE = "eth0"
 _DEFAULT_MTU = 1500
 _LOCK_STRIPES = 64  # one Pod has one conversation at a time, different Pods nearly always their own
+
+
+@dataclass(frozen=True, slots=True)
+class ByHand:
+    """The commands that attach a Pod, and an address that nobody has."""
+
+    address: PodAddress
+    bridge: str
+    free_ip: str
+    interface: str  # inside
+    on_host: tuple[tuple[str, ...], ...]
 
 
 class PodNetwork:
@@ -178,6 +191,29 @@ class PodNetwork:
                     self._sweep(uid)  # of an earlier sandbox of this Pod, whose namespace is going
                 else:
                     return
+
+    def by_hand(self, pod_uid: str) -> ByHand | None:
+        """What `attach` brings about for it, as commands; None for who is not attached."""
+        ip = self._pool.get(pod_uid)
+        if ip is None:
+            return None
+        address = self._address(pod_uid, ip)
+        name = address.host_interface
+        pair = links.add_veth(
+            name, 0, self._mtu, peer=POD_INTERFACE, peer_mac=address.mac, netns_fd=0
+        )
+        taken = set(self._pool.owners().values())
+        free = (str(host) for host in reversed(list(self.subnet.hosts())) if str(host) not in taken)
+        return ByHand(
+            address=address, bridge=self.bridge, free_ip=next(free, ip), interface=POD_INTERFACE,
+            on_host=(pair.by_hand, links.label_port(name, pod_uid).by_hand),
+        )  # fmt: skip
+
+    def view(self, pod_uid: str, netns_path: str) -> dict[str, Any]:
+        """What the kernel has for it now: reading.py. Raises NetworkError, OSError."""
+        from kubelet.network.reading import read_pod  # most nodes' lives go by without
+
+        return read_pod(netns_path, pod_uid, self._table)
 
     def limit(self, pod_uid: str, bandwidth: Bandwidth) -> None:
         """Have it receive and send no faster than that. Safe to repeat and to change at any time;

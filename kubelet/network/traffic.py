@@ -131,10 +131,10 @@ def queues(kernel: Netlink, interface: int) -> list[Queue]:
     """Of one interface, the kernel's own default left out."""
     body = _TC.pack(0, interface, 0, 0, 0)
     found = kernel.dump(Request(_GETQDISC, REQUEST, body, "list queues"))
-    return [_read_queue(one) for one in found if _TC.unpack_from(one)[1] == interface]
+    return [read_queue(one) for one in found if _TC.unpack_from(one)[1] == interface]
 
 
-def _read_queue(body: bytes) -> Queue:
+def read_queue(body: bytes) -> Queue:
     said = read_attributes(body[_TC.size :])
     kind = read_text(said.get(_KIND))
     rate = 0

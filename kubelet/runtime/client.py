@@ -19,7 +19,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
-from kubelet.runtime import errors, messages, syscalls, user_namespace
+from kubelet.runtime import errors, messages, operations, syscalls, user_namespace
 from kubelet.runtime.cgroups import Cgroups
 from kubelet.runtime.errors import (
     ContainerNotFound,
@@ -29,7 +29,14 @@ from kubelet.runtime.errors import (
     ShimGone,
 )
 from kubelet.runtime.event_feed import EventFeed
-from kubelet.runtime.layout import Layout, connect, read_record, short_path, write_record
+from kubelet.runtime.layout import (
+    OPERATIONS,
+    Layout,
+    connect,
+    read_record,
+    short_path,
+    write_record,
+)
 from kubelet.runtime.messages import Message, Receiver, container_status, sandbox_status, to_dict
 from kubelet.runtime.protocol import (
     ContainerConfig,
@@ -37,6 +44,7 @@ from kubelet.runtime.protocol import (
     ContainerStatus,
     ExecSession,
     OnStep,
+    Operations,
     Resources,
     RuntimeEvent,
     SandboxConfig,
@@ -405,6 +413,21 @@ class PodiumRuntime:
     def writable_layer(self, container_id: str) -> str:
         status = self.container_status(container_id)
         return f"{self.layout.container(status.sandbox_id, container_id)}/upper"
+
+    def operations(self, container_id: str) -> Operations | None:
+        sandbox_id = self.container_status(container_id).sandbox_id
+        directory = self.layout.container(sandbox_id, container_id)
+        record = read_record(self.layout.sandbox_record(sandbox_id))
+        try:
+            with open(f"{self.layout.sandbox(sandbox_id)}/{OPERATIONS}", encoding="utf-8") as file:
+                of_sandbox = operations.unpacked(file.read())
+            with open(f"{directory}/{OPERATIONS}", encoding="utf-8") as file:
+                of_container = operations.unpacked(file.read())
+        except FileNotFoundError:
+            return None
+        parent = f"{self.cgroups.root}/{record['cgroup_parent'] if record else ''}"
+        shm_dir = f"{self.layout.shm}/{sandbox_id}"
+        return Operations(of_sandbox, of_container, directory, shm_dir, parent)
 
     # Events and the end
 

@@ -27,12 +27,19 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NoReturn
 
-from kubelet.runtime import capabilities, mapped_rootfs, rootfs, syscalls, user_namespace
+from kubelet.runtime import (
+    capabilities,
+    mapped_rootfs,
+    operations,
+    rootfs,
+    syscalls,
+    user_namespace,
+)
 from kubelet.runtime.errors import CommandNotExecutable, CommandNotFound, RuntimeFailure
 from kubelet.runtime.protocol import IdMapping
 from kubelet.runtime.rootfs import RootPlan
 
-READY, GO, TTY, PID = b"ready", b"go", b"tty", b"pid "
+READY, GO, TTY, PID, DID = b"ready", b"go", b"tty", b"pid ", b"did "
 MESSAGE_MAX_BYTES = 8192
 _DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _MAX_FD = 1 << 30
@@ -91,18 +98,40 @@ def become_container(
             rootfs.enter(root, rootfs.take_proc_of(neighbour) if neighbour >= 0 else -1)
         terminal = [_open_terminal(plan.uid, with_console=True)] if plan.tty else []
         _prepare()
+        if users and neighbour >= 0:
+            operations.end()  # others see this process: its word is not taken for a command
         if neighbour >= 0 and not users:
             mask = _become_user_beside(control, neighbour, plan)
             _get_ready(control, terminal, plan)
         else:
             _get_ready(control, terminal, plan)
             mask = _become_user(plan)
+            _tell(control, plan)
         _run(plan, mask)
+
+
+def _tell(control: int, plan: ProcessPlan) -> None:
+    """What was done, and what is left to do: nothing after this is recorded, for a filter may let
+    nobody speak, and where others can see this process it may speak for them."""
+    path = plan.argv[0]
+    with contextlib.suppress(OSError, RuntimeFailure):
+        path = find_executable(path, plan.env)
+    done = operations.end()
+    if not done:
+        return
+    left = [
+        ("chdir", plan.cwd),
+        *([("seccomp",)] if plan.seccomp else []),
+        ("execve", path, plan.argv),
+    ]
+    with contextlib.suppress(OSError):
+        os.write(control, DID + operations.packed([*done, *left]))
 
 
 def _get_ready(control: int, terminal: list[int], plan: ProcessPlan) -> None:
     """Returns when the command may run."""
     os.setsid()
+    operations.note("setsid")
     _control_terminal(plan)
     with socket.socket(fileno=os.dup(control)) as channel:
         socket.send_fds(channel, [READY], terminal)
@@ -138,6 +167,7 @@ def _become_user_beside(control: int, neighbour: int, plan: ProcessPlan) -> int:
     if not plan.no_new_privileges:
         _set_filter(plan, mask)
         mask = _FILTERED
+    _tell(control, plan)
     try:
         _become_sibling(control, syscalls.fork_sibling)
     except PermissionError:
@@ -243,6 +273,7 @@ def _join_cgroups(procs_files: list[str]) -> None:
             os.write(fd, b"0")
         finally:
             os.close(fd)
+        operations.note("write", path, "0")
 
 
 def _open_terminal(uid: int, *, with_console: bool) -> int:
@@ -280,7 +311,9 @@ def _set_limits() -> None:
     most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     files = _FILES_MAX if most == resource.RLIM_INFINITY else min(most, _FILES_MAX)
     resource.setrlimit(resource.RLIMIT_NOFILE, (min(files, _FILES), files))
+    operations.note("limit_files", min(files, _FILES), files)
     resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))
+    operations.note("limit_core", 0)
 
 
 def _write_oom_score(value: int) -> None:
@@ -289,6 +322,7 @@ def _write_oom_score(value: int) -> None:
     try:
         with contextlib.suppress(OSError):
             os.write(fd, str(value).encode())
+            operations.note("write", "/proc/self/oom_score_adj", str(value))
     finally:
         os.close(fd)
 
@@ -343,9 +377,12 @@ def _drop_privileges(plan: ProcessPlan) -> int:
             with contextlib.suppress(OSError):  # EINVAL: an older kernel without that capability
                 syscalls.prctl(syscalls.PR_CAPBSET_DROP, number)
     os.setgroups(plan.groups)
+    operations.note("setgroups", plan.groups)
     os.setresgid(plan.gid, plan.gid, plan.gid)
+    operations.note("setresgid", plan.gid)
     syscalls.prctl(syscalls.PR_SET_KEEPCAPS, 1)  # what a filter needs, as long as it is not there
     os.setresuid(plan.uid, plan.uid, plan.uid)
+    operations.note("setresuid", plan.uid)
     mask = plan.capability_mask if plan.uid == 0 else 0
     keep = capabilities.SYS_ADMIN if plan.seccomp and not plan.no_new_privileges else 0
     syscalls.capset(mask, permitted=mask | keep)

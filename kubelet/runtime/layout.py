@@ -5,6 +5,7 @@
     shm/<sandbox>/                       /dev/shm of a sandbox; shm/ is one tmpfs
     sandboxes/<sandbox>/shim.sock        the shim answers here
     sandboxes/<sandbox>/sandbox.json     who it is
+    sandboxes/<sandbox>/operations.json  how it was made, and so below each container
     sandboxes/<sandbox>/shim.log         only if the shim had something to complain about
     sandboxes/<sandbox>/containers/<container>/state.json, upper/, work/, rootfs/
 
@@ -22,6 +23,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+OPERATIONS = "operations.json"  # what was done to make it, a line of JSON or two
 _SAFE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,127}\Z")
 
 
@@ -56,6 +58,14 @@ def write_record(path: str, record: dict[str, Any]) -> None:
     finally:
         os.close(fd)
     os.rename(unfinished, path)
+
+
+def write_lines(path: str, *lines: bytes) -> None:
+    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+    try:
+        os.write(fd, b"\n".join(lines))
+    finally:
+        os.close(fd)
 
 
 def read_record(path: str) -> dict[str, Any] | None:

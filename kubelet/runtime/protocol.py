@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
 ContainerState = Literal["created", "running", "exited"]
 SandboxState = Literal["ready", "not_ready"]
@@ -205,6 +205,19 @@ class ContainerStatus:
 
 
 @dataclass(frozen=True)
+class Operations:
+    """How a container came about, in order: each a tuple of a name and what it was done with
+    (`kubelet.runtime.operations`). `directory` holds its upper layer, `shm_dir` is its /dev/shm,
+    `cgroup_parent` its sandbox's cgroup."""
+
+    sandbox: list[tuple[Any, ...]]
+    container: list[tuple[Any, ...]]
+    directory: str
+    shm_dir: str
+    cgroup_parent: str
+
+
+@dataclass(frozen=True)
 class DeviceIo:
     """What was read from and written to one block device."""
 
@@ -374,6 +387,10 @@ class Runtime(Protocol):
 
     def writable_layer(self, container_id: str) -> str:
         """The directory of what a container has written to its root; "" if the engine hides it."""
+
+    def operations(self, container_id: str) -> Operations | None:
+        """What was done to make its sandbox and it; None from an engine that does not tell, or of
+        what an earlier version has made."""
 
     def events(self) -> Iterator[RuntimeEvent]:
         """What happens from this call on; `next` blocks, and it ends when the runtime is closed.

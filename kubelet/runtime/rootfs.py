@@ -14,7 +14,7 @@ import os
 import stat
 from dataclasses import dataclass
 
-from kubelet.runtime import syscalls
+from kubelet.runtime import operations, syscalls
 from kubelet.runtime.errors import RuntimeFailure
 from kubelet.runtime.protocol import Device, Mount
 from kubelet.runtime.syscalls import (
@@ -91,7 +91,7 @@ class Source:
 def make_directories(directory: str, owner: int) -> None:
     """What an overlay needs; the rest of this module runs in the child."""
     for name in ("upper", "work", "rootfs"):
-        os.mkdir(f"{directory}/{name}")
+        operations.mkdir(f"{directory}/{name}")
     os.chown(f"{directory}/upper", owner, owner)  # it is the new root directory
 
 
@@ -133,6 +133,7 @@ def mount_overlay(plan: RootPlan) -> None:
     lower = ":".join(f"/proc/self/fd/{fd}" for fd in layers)
     ours = f"upperdir=/proc/self/fd/{upper},workdir=/proc/self/fd/{work}"
     data = f"lowerdir={lower},{ours},volatile"
+    operations.note("overlay", plan.lower_dirs, plan.directory)
     syscalls.mount("overlay", f"{plan.directory}/rootfs", "overlay", 0, data)
     for fd in (*layers, upper, work):
         os.close(fd)
@@ -187,11 +188,12 @@ def attach(source: Source, owner: int = 0) -> None:
     elif not os.path.exists(target):
         make_directory(os.path.dirname(target), owner)
         os.close(os.open(target, os.O_CREAT | os.O_WRONLY | os.O_CLOEXEC, 0o644))
+        operations.note("touch", target)
         os.chown(target, owner, owner)
     place = os.open(target, os.O_PATH | os.O_CLOEXEC)
     try:
         _refuse_proc(source, place)
-        syscalls.move_mount_to(source.tree_fd, place)
+        syscalls.move_mount_to(source.tree_fd, place, target)
     finally:
         os.close(place)
         os.close(source.tree_fd)
@@ -211,7 +213,7 @@ def make_directory(path: str, owner: int = 0) -> None:
     if os.path.isdir(path):
         return
     make_directory(os.path.dirname(path), owner)
-    os.mkdir(path, 0o755)
+    operations.mkdir(path)
     os.chown(path, owner, owner)
 
 
@@ -265,7 +267,7 @@ def mount_cgroups(plan: RootPlan) -> None:
     for view in plan.cgroup_views:
         target = f"/sys/fs/cgroup/{view.directory}".rstrip("/")
         if view.directory:
-            os.mkdir(target, 0o755)
+            operations.mkdir(target)
         syscalls.mount("cgroup", target, view.kind, quiet | unless_privileged, view.options)
     if not plan.privileged:
         syscalls.remount_readonly("/sys/fs/cgroup")
@@ -277,17 +279,17 @@ def mount_dev(shm: Source, host_devices: list[tuple[str, int, int]], owner: int 
     data = f"mode=755,size=65536k,uid={owner},gid={owner}"
     syscalls.mount("tmpfs", "/dev", "tmpfs", MS_NOSUID | MS_STRICTATIME, data)
     for name, major, minor in _NODES:
-        os.mknod(f"/dev/{name}", stat.S_IFCHR | 0o666, os.makedev(major, minor))
+        operations.mknod(f"/dev/{name}", stat.S_IFCHR | 0o666, os.makedev(major, minor))
         os.chown(f"/dev/{name}", owner, owner)
     for name, target in _DEV_LINKS.items():
-        os.symlink(target, f"/dev/{name}")
+        operations.symlink(target, f"/dev/{name}")
     for name in ("pts", "shm", "mqueue"):
         make_directory(f"/dev/{name}", owner)
     attach(shm)
     for name, mode, device in host_devices:
         with contextlib.suppress(FileExistsError):
             os.makedirs(os.path.dirname(f"/dev/{name}"), exist_ok=True)
-            os.mknod(f"/dev/{name}", mode, device)
+            operations.mknod(f"/dev/{name}", mode, device)
 
 
 def mount_terminals_and_queues() -> None:
@@ -302,7 +304,7 @@ def make_node(device: Device, owner: int = 0) -> None:
     kind = stat.S_IFBLK if device.type == "b" else stat.S_IFCHR
     with contextlib.suppress(FileNotFoundError):  # a privileged container has the host's already
         os.unlink(device.path)
-    os.mknod(device.path, kind | device.mode, os.makedev(device.major, device.minor))
+    operations.mknod(device.path, kind | device.mode, os.makedev(device.major, device.minor))
     os.chown(device.path, owner, owner)
 
 

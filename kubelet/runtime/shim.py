@@ -19,10 +19,16 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING, NoReturn
 
-from kubelet.runtime import pid_namespace, syscalls, user_namespace
+from kubelet.runtime import operations, pid_namespace, syscalls, user_namespace
 from kubelet.runtime.errors import ContainerNotFound, ContainerNotRunning, RuntimeFailure
 from kubelet.runtime.event_loop import READABLE, WRITABLE, EventLoop
-from kubelet.runtime.layout import read_record, short_path, write_record
+from kubelet.runtime.layout import (
+    OPERATIONS,
+    read_record,
+    short_path,
+    write_lines,
+    write_record,
+)
 from kubelet.runtime.messages import (
     Message,
     Receiver,
@@ -220,6 +226,7 @@ class Shim:
 
     def _run_sandbox(self, request: Request) -> None:
         """Only ever the first request. If it fails, this process has no reason to be."""
+        operations.begin()
         try:
             self._become_sandbox(sandbox_config(request.message["config"]))
         except Exception as error:  # noqa: BLE001  # whatever it is: say so, then end
@@ -230,6 +237,9 @@ class Shim:
             os._exit(1)
         request.connection.send(self._hello())
         request.answer()
+        directory = self.host.layout.sandbox(self.sandbox_id)
+        with contextlib.suppress(OSError):
+            write_lines(f"{directory}/{OPERATIONS}", operations.packed(operations.end()))
 
     def _become_sandbox(self, config: SandboxConfig) -> None:
         layout = self.host.layout
@@ -262,7 +272,7 @@ class Shim:
             self.shm_dir = "/dev/shm"
             return
         with contextlib.suppress(FileExistsError):
-            os.mkdir(self.shm_dir)
+            operations.mkdir(self.shm_dir, 0o1777)
         os.chmod(self.shm_dir, 0o1777)
         if config.user_namespace:
             first = config.user_namespace.first_host_id
@@ -278,7 +288,9 @@ class Shim:
             syscalls.unshare(flags)
         if not config.host_network:
             socket.sethostname(config.hostname)
+            operations.note("sethostname", config.hostname)
             _bring_up_loopback()
+            operations.note("loopback_up")
         self._sysctls = dict(config.sysctls)
         self._set_sysctls(is_last_try=False)
 

@@ -8,6 +8,7 @@ end:    waitpid says so → rest of the output, OOM or not, record, event
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import signal
 import socket
@@ -21,11 +22,13 @@ from kubelet.runtime import (
     container_child,
     errors,
     messages,
+    operations,
     rootfs,
     syscalls,
 )
 from kubelet.runtime.cgroups import Cgroups, Leaf
 from kubelet.runtime.container_child import (
+    DID,
     GO,
     MESSAGE_MAX_BYTES,
     PID,
@@ -36,7 +39,7 @@ from kubelet.runtime.container_child import (
 from kubelet.runtime.errors import ContainerNotRunning, RuntimeFailure
 from kubelet.runtime.event_loop import EventLoop, Timer
 from kubelet.runtime.host_image import HostImage
-from kubelet.runtime.layout import Layout, write_record
+from kubelet.runtime.layout import OPERATIONS, Layout, write_lines, write_record
 from kubelet.runtime.log_file import HOLD_S, LogFile
 from kubelet.runtime.protocol import (
     ContainerConfig,
@@ -55,6 +58,7 @@ READ_BYTES = 65_536
 TERMINAL_SIZE = 80, 24  # until somebody says another
 _EXIT_CODES = {"CommandNotFound": 127, "CommandNotExecutable": 126}
 _COULD_NOT_START, _KILLED = 128, 137
+_TOLD_MAX_BYTES = operations.MAX_BYTES + MESSAGE_MAX_BYTES
 
 Done = Callable[[Exception | None], None]
 
@@ -111,6 +115,7 @@ class Container:
         self._control: socket.socket | None = None
         self._failure: tuple[str, str] | None = None  # kind and message from the child
         self._is_ready = False
+        self._told: bytes | None = None  # what its first process did, until that is written down
         self.steps: list[tuple[str, float, float]] = []  # of what it took: name, began, ended
         self._step_began = 0.0
         self._on_ready: list[Done] = []
@@ -163,6 +168,7 @@ class Container:
         """`done` comes when the root is made; on failure nothing is left but the directory."""
         self._check_ids()
         cgroups = self.owner.host.cgroups
+        operations.begin()  # the child goes on with a copy of what is noted
         os.makedirs(self.directory)
         rootfs.make_directories(self.directory, self._outside(0, 0)[0])
         self._log.open()
@@ -222,6 +228,7 @@ class Container:
             container_child.become_container(
                 control, stdio, procs, root, self._plan, users=users, neighbour=neighbour
             )
+        operations.end()
         if neighbour >= 0:
             os.close(neighbour)
 
@@ -239,9 +246,11 @@ class Container:
     def _on_control(self) -> None:
         """The child says something, or has exec'ed, or has died."""
         assert self._control is not None
-        data, fds, _flags, _address = socket.recv_fds(self._control, MESSAGE_MAX_BYTES, 1)
+        data, fds, _flags, _address = socket.recv_fds(self._control, _TOLD_MAX_BYTES, 1)
         if data == READY:
             self._become_ready(fds)
+        elif data.startswith(DID):
+            self._hear(data)
         elif data.startswith(PID) and not self.pid:
             self._become_parent(int(data.removeprefix(PID)))
         elif data.startswith(b"error "):
@@ -251,6 +260,20 @@ class Container:
             self._close_control()
             if self._is_ready and not self._failure and self.status.state == "created":
                 self._become_running()
+
+    def _hear(self, data: bytes) -> None:
+        """Once, and from a process that nobody else can have taken over."""
+        is_alone = self.config.pid_namespace == "container" or not self.pid
+        if is_alone and self._told is None:
+            self._told = data.removeprefix(DID)
+
+    def _write_told(self) -> None:
+        """For `podium inspect --as-commands`; without it that has nothing to say."""
+        if self._told:
+            program = json.dumps([("seccomp_program", self._plan.seccomp)]).encode()
+            with contextlib.suppress(OSError):
+                write_lines(f"{self.directory}/{OPERATIONS}", self._told, program)
+        self._told = None
 
     def _become_ready(self, fds: list[int]) -> None:
         self._is_ready = True
@@ -284,6 +307,7 @@ class Container:
         self.steps.append(("exec", self._step_began, self.status.started_at))
         self.owner.publish("container_started", self.status)
         _settle(self._on_started)
+        self._write_told()
 
     # Output
 

@@ -16,6 +16,8 @@ import functools
 import os
 import struct
 
+from kubelet.runtime import operations
+
 CLONE_PARENT = 0x00008000
 CLONE_NEWNS = 0x00020000
 CLONE_NEWCGROUP = 0x02000000
@@ -95,6 +97,7 @@ def clone(flags: int, *, cgroup_fd: int = 0) -> int:
     `cgroup_fd` (a directory of cgroup v2) is where the child begins, with CLONE_INTO_CGROUP. Only
     for a single-threaded process, and the child must exec or `os._exit`.
     """
+    operations.note("clone", flags)
     exit_signal = 0 if flags & CLONE_PARENT else 17  # SIGCHLD; a sibling ends as this process does
     words = (flags, 0, 0, 0, exit_signal, 0, 0, 0, 0, 0, cgroup_fd)
     args = ctypes.create_string_buffer(struct.pack("=11Q", *words))
@@ -110,16 +113,20 @@ def fork_sibling() -> int:
 
 def unshare(flags: int) -> None:
     _checked(_libc.unshare(flags), "unshare", f"flags {flags:#x}")
+    operations.note("unshare", flags)
 
 
 def setns(fd: int, flags: int = 0) -> None:
     """Join the namespaces `flags` of a process (`fd` is a pidfd), or the one that `fd` names."""
     _checked(_libc.setns(fd, flags), "setns", f"flags {flags:#x}")
+    operations.note("setns", flags)
 
 
 def prctl(option: int, value: int = 0) -> int:
     words = (_long(value), _long(0), _long(0), _long(0))
-    return _checked(_libc.prctl(option, *words), "prctl", f"option {option}")
+    result = _checked(_libc.prctl(option, *words), "prctl", f"option {option}")
+    operations.note("prctl", option, value)
+    return result
 
 
 def set_process_title(title: str) -> None:
@@ -153,6 +160,7 @@ def mount(source: str, target: str, kind: str, flags: int = 0, data: str = "") -
     call = f"mount {kind}" if kind else "mount"
     words = (_text(source), _text(target), _text(kind), ctypes.c_ulong(flags), _text(data))
     _checked(_libc.mount(*words), call, target)
+    operations.note("mount", source, target, kind, flags, data)
 
 
 def set_propagation_private() -> None:
@@ -162,17 +170,21 @@ def set_propagation_private() -> None:
 
 def umount(target: str, flags: int = 0) -> None:
     _checked(_libc.umount2(_text(target), flags), "umount", target)
+    operations.note("umount", target, flags)
 
 
 def pivot_root(new_root: str, put_old: str) -> None:
     _checked(_libc.pivot_root(_text(new_root), _text(put_old)), "pivot_root", new_root)
+    operations.note("pivot_root", new_root, put_old)
 
 
 def open_tree(path: str, *, with_mounts_below: bool = True) -> int:
     """A detached copy of the mounts at `path` and below: bind mount it with `move_mount`."""
     flags = _OPEN_TREE_CLONE | _OPEN_TREE_CLOEXEC | (_AT_RECURSIVE if with_mounts_below else 0)
     words = (_long(_SYS_OPEN_TREE), _long(_AT_FDCWD), _text(path), _long(flags))
-    return _checked(_libc.syscall(*words), "open_tree", path)
+    tree_fd = _checked(_libc.syscall(*words), "open_tree", path)
+    operations.note("open_tree", tree_fd, path, with_mounts_below)
+    return tree_fd
 
 
 def move_mount(tree_fd: int, target: str) -> None:
@@ -180,13 +192,16 @@ def move_mount(tree_fd: int, target: str) -> None:
     flags = _MOVE_MOUNT_F_EMPTY_PATH | _MOVE_MOUNT_T_SYMLINKS
     words = (_long(tree_fd), b"", _long(_AT_FDCWD), _text(target), _long(flags))
     _checked(_libc.syscall(_long(_SYS_MOVE_MOUNT), *words), "move_mount", target)
+    operations.note("move_mount", tree_fd, target)
 
 
-def move_mount_to(tree_fd: int, target_fd: int) -> None:
-    """Mount what `open_tree` gave at the very file or directory that is open as `target_fd`."""
+def move_mount_to(tree_fd: int, target_fd: int, target: str) -> None:
+    """Mount what `open_tree` gave at the very file or directory that is open as `target_fd`;
+    `target` is its path."""
     flags = _MOVE_MOUNT_F_EMPTY_PATH | _MOVE_MOUNT_T_EMPTY_PATH
     words = (_long(tree_fd), b"", _long(target_fd), b"", _long(flags))
-    _checked(_libc.syscall(_long(_SYS_MOVE_MOUNT), *words), "move_mount")
+    _checked(_libc.syscall(_long(_SYS_MOVE_MOUNT), *words), "move_mount", target)
+    operations.note("move_mount", tree_fd, target)
 
 
 def new_mount(kind: str, attributes: int) -> int:
@@ -207,17 +222,20 @@ def map_ids(tree_fd: int, user_namespace_fd: int) -> None:
     for theirs. EINVAL from a file system that does not know how."""
     flags = _AT_EMPTY_PATH | _AT_RECURSIVE
     _mount_setattr(tree_fd, "", flags, _MOUNT_ATTR_IDMAP, user_namespace_fd)
+    operations.note("map_ids", tree_fd)
 
 
 def make_readonly(tree_fd: int, *, is_recursive: bool = True) -> None:
     """The mount that `open_tree` gave becomes read-only, with those below it if `is_recursive`."""
     _mount_setattr(tree_fd, "", _AT_EMPTY_PATH | (_AT_RECURSIVE if is_recursive else 0))
+    operations.note("make_readonly", tree_fd, is_recursive)
 
 
 def set_propagation(tree_fd: int, propagation: int) -> None:
     """Of every mount of a tree that `open_tree` gave: MS_PRIVATE, MS_SLAVE or MS_SHARED."""
     flags = _AT_EMPTY_PATH | _AT_RECURSIVE
     _mount_setattr(tree_fd, "", flags, attributes=0, propagation=propagation)
+    operations.note("set_propagation", tree_fd, propagation)
 
 
 def make_writable(tree_fd: int) -> None:
@@ -230,6 +248,7 @@ def make_writable(tree_fd: int) -> None:
 def remount_readonly(target: str) -> None:
     """The mount at `target` becomes read-only, those below it stay as they are."""
     _mount_setattr(_AT_FDCWD, target, 0)
+    operations.note("remount_readonly", target)
 
 
 def _mount_setattr(
@@ -283,6 +302,7 @@ def set_sysctl(name: str, value: str) -> None:
     except OSError as error:
         words = f'set sysctl "{name}" to "{value}": {os.strerror(error.errno or 0)}'
         raise OSError(error.errno, words) from None
+    operations.note("sysctl", path, value)
 
 
 def capset(effective: int, *, permitted: int) -> None:
@@ -291,12 +311,14 @@ def capset(effective: int, *, permitted: int) -> None:
     header = ctypes.create_string_buffer(struct.pack("=Ii", _CAPABILITY_VERSION_3, 0))
     data = ctypes.create_string_buffer(struct.pack("=6I", *words[:2], 0, *words[2:], 0))
     _checked(_libc.capset(header, data), "capset", f"{effective:#x}")
+    operations.note("capset", effective, permitted)
 
 
 def join_new_session_keyring() -> None:
     """Leave the host's keys behind (`man 2 keyctl`)."""
     words = (_long(_SYS_KEYCTL), _long(_KEYCTL_JOIN_SESSION_KEYRING), None)
     _checked(_libc.syscall(*words), "keyctl")
+    operations.note("join_session_keyring")
 
 
 def set_seccomp_filter(program: bytes) -> None:

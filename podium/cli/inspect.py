@@ -24,10 +24,12 @@ CLEAR = "\033[H\033[J"  # to the corner, and nothing below it
 @click.option(
     "-o", "--output", type=click.Choice(["json", "yaml"]), help="The API's answer as it is."
 )
+@click.option("--as-commands", is_flag=True, help="A shell script that builds it by hand.")
 @api_options
 def command(
-    *, api: Connection, word: str, container: str | None, watch: bool, output: str | None
-) -> None:
+    *, api: Connection, word: str, container: str | None, watch: bool, output: str | None,
+    as_commands: bool,
+) -> None:  # fmt: skip
     """Show each field of a Pod's spec beside the kernel file or call that enforces it and its live
     value, its namespaces and who shares them, its processes, mounts and network."""
     from podium.cli.pods_of import choose_container, find_pod
@@ -37,6 +39,13 @@ def command(
         choose_container(pod, container)
     about = pod["metadata"]
     path = f"/api/v1/namespaces/{about['namespace']}/pods/{about['name']}/inspect"
+    if as_commands:
+        if watch or output:
+            raise click.UsageError("--as-commands prints one script: leave out --watch and -o")
+        query = {"container": choose_container(pod, container)}
+        script = api.open("GET", f"{path.removesuffix('inspect')}commands", query=query).read()
+        click.echo(script, nl=False)
+        return
     query = {"container": container} if container else {}
     while True:
         answer = api.request("GET", path, query=query)
@@ -56,7 +65,7 @@ def _print(answer: dict[str, Any], output: str | None) -> None:
 
         click.echo(json.dumps(answer, indent=4, ensure_ascii=False))
     elif output == "yaml":
-        from podium.cli.output import to_yaml
+        from podium.api.yaml_text import to_yaml
 
         click.echo(to_yaml(answer), nl=False)
     else:

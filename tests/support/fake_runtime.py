@@ -35,6 +35,7 @@ from kubelet.runtime.protocol import (
     ContainerStatus,
     EventKind,
     ExecSession,
+    Operations,
     Resources,
     RuntimeEvent,
     SandboxConfig,
@@ -300,6 +301,10 @@ class FakeRuntime:
     def writable_layer(self, container_id: str) -> str:
         self._find(container_id)
         return ""
+
+    def operations(self, container_id: str) -> Operations | None:
+        self._find(container_id)
+        return None
 
     def events(self) -> Iterator[RuntimeEvent]:
         return self._events.listen()

@@ -11,6 +11,7 @@ import os
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 
+from kubelet.runtime import operations
 from kubelet.runtime.protocol import Resources
 
 PROCS = "cgroup.procs"
@@ -27,6 +28,7 @@ def write(path: str, value: str) -> None:
     except OSError as error:
         message = f"write {value!r}: {os.strerror(error.errno or 0)}"
         raise OSError(error.errno, message, path) from None
+    operations.note("write", path, value)
 
 
 def read(path: str) -> str:

@@ -6,6 +6,7 @@ import contextlib
 import errno
 import os
 
+from kubelet.runtime import operations
 from kubelet.runtime.cgroups.hierarchy import Hierarchy, read, read_keyed, write
 from kubelet.runtime.errors import HostUnsupported
 from kubelet.runtime.protocol import IoLimit, Resources
@@ -27,6 +28,7 @@ class HierarchyV1(Hierarchy):
             self._create_cpuset(path)
         else:
             os.makedirs(self.directory(path), exist_ok=True)
+            operations.note("make_cgroup", self.directory(path))
 
     def _create_cpuset(self, path: str) -> None:
         """Without CPUs and memory nodes no process can enter: hand on the parents'."""
@@ -35,6 +37,7 @@ class HierarchyV1(Hierarchy):
             directory = self.directory("/".join(parts[:depth]))
             with contextlib.suppress(FileExistsError):
                 os.mkdir(directory)
+            operations.note("make_cgroup", directory)
             for name in ("cpuset.cpus", "cpuset.mems"):
                 if not read(f"{directory}/{name}").strip():
                     write(f"{directory}/{name}", read(f"{os.path.dirname(directory)}/{name}"))

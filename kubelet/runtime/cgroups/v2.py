@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 
+from kubelet.runtime import operations
 from kubelet.runtime.cgroups.hierarchy import Hierarchy, read, read_keyed, write
 from kubelet.runtime.errors import HostUnsupported
 from kubelet.runtime.protocol import IoLimit, Resources
@@ -29,6 +30,7 @@ class HierarchyV2(Hierarchy):
             os.mkdir(directory)
         except FileExistsError:
             pass
+        operations.note("make_cgroup", directory)
         if not self.controllers <= _handed(directory):
             self._hand_down_from_the_top(path)
         if is_leaf:

@@ -32,7 +32,6 @@ from kubelet.image_requests import ImageRequests
 from kubelet.images import ImageStore
 from kubelet.images.pull import Pulls
 from kubelet.images.registry.hosts import Registries
-from kubelet.inspect import Inspector
 from kubelet.log_follower import Exits
 from kubelet.metrics import KubeletMetrics
 from kubelet.pull_secrets import PullSecrets
@@ -70,7 +69,7 @@ class Served:
         self.loads = 0
         self.server = KubeletServer("127.0.0.1", keys, "node-1", Rooms(
             self.runtime, self._images(path), configs, self.exits, self._find, lambda: [self.pod],
-            self._statistics(path, configs), lambda: Inspector(self.runtime, "node-1", list),
+            self._statistics(path, configs), lambda: None,
         ))  # fmt: skip
         self.server.start()
 
