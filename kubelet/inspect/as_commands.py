@@ -37,6 +37,28 @@ _PROPAGATION = {
 }  # fmt: skip
 
 
+# Said where the first of its kind comes: by an operation's name and whether the root was changed,
+# and for mounts by their target.
+_COMMENTS = {
+    (
+        "open_tree",
+        False,
+    ): "volumes, the Pod's own files, /dev/shm: taken from the host, not yet seen",
+    (
+        "open_tree",
+        True,
+    ): "what of /proc may be read and not be written: mounted upon itself, read-only",
+    ("mknod", True): "the devices that every container has",
+    ("limit_files", True): "setrlimit(2)",
+    ("remount_readonly", True): "read-only as a whole, what is mounted below it not",
+}
+_OF_MOUNTS = {
+    "/": "from here on no mount is seen outside, nor the other way round",
+    "/proc": "of its own PID namespace", "/sys": "of its own network namespace, read-only",
+    "/sys/fs/cgroup": "its own cgroups, and none above them", "/dev": "a /dev of its own",
+    "/dev/pts": "terminals and message queues of its own",
+    "/proc/acpi": "what of /proc and /sys tells too much: hidden below nothing",
+}  # fmt: skip
 _TOP_CONTROLS = tuple(f"/sys/fs/cgroup/{name}cgroup.subtree_control" for name in ("", "unified/"))
 
 
@@ -67,6 +89,7 @@ class _Writer:
     network: ByHand | None
     _trees: dict[int, str] = field(default_factory=dict)  # descriptor → what stands for it
     _count: int = 0
+    _said: set[str] = field(default_factory=set)
     _is_inside: bool = False  # the root was changed: paths are the container's
     _has_user_namespace: bool = False
 
@@ -248,6 +271,12 @@ class _Writer:
 
     def _inside(self, one: Operation) -> Iterator[str]:
         name, *args = one
+        comment = _COMMENTS.get((name, self._is_inside))
+        if name == "mount" and args[1] in _OF_MOUNTS:
+            comment = _OF_MOUNTS[args[1]]
+        if comment and comment not in self._said:
+            self._said.add(comment)
+            yield f"# {comment}"
         handler: Callable[..., Iterator[str]] | None = getattr(self, f"_do_{name}", None)
         if handler is not None:
             yield from handler(*args)

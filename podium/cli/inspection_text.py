@@ -27,6 +27,9 @@ def lines(answer: Object) -> Iterator[str]:
         yield ""
         yield f"POD   uid {about['uid']}, shim {pod.get('shimPid', 'none')}"
         yield from _rows(pod["rows"])
+    if pod.get("network"):
+        yield ""
+        yield from _network(pod["network"])
     for container in answer["containers"]:
         yield ""
         yield from _container(container)
@@ -44,6 +47,7 @@ def _container(container: Object) -> Iterator[str]:
         who = with_whom if not one["sharedWith"] else f"shared with {with_whom}"
         yield from _wrapped(f"    {one['kind']:<7} {one['inode']}   ", who)
     yield from _processes(container)
+    yield from _root(container)
 
 
 def _rows(rows: list[Object]) -> Iterator[str]:
@@ -134,6 +138,66 @@ def _process(one: Object, everyone: list[Object], depth: int) -> Iterator[str]:
             yield from _process(child, everyone, depth + 1)
 
 
+def _root(container: Object) -> Iterator[str]:
+    if layers := container.get("layers"):
+        count = len(layers["lower"])
+        yield f"  overlay   {count} read-only {'layer' if count == 1 else 'layers'}, lowest first"
+        for layer in layers["lower"]:
+            yield from _broken(
+                f"    {layer['digest'][:19] or 'no digest':<19} {layer['directory']}"
+            )
+        yield f"    {'its own, on top':<19}"
+        yield from _broken(f"      {layers['upper']}")
+    yield f"  mounts   {len(container['mounts'])}"
+    for one in container["mounts"]:
+        yield from _mount(one)
+
+
+def _mount(one: Object) -> Iterator[str]:
+    words = ",".join(one["options"])
+    spread = "" if one["propagation"] == "private" else f", {one['propagation']}"
+    source = "" if one["source"] == one["type"] else f" of {one['source']}"
+    where = "" if one["root"] == "/" else f", its {one['root']}"
+    yield from _wrapped(f"    {one['target']}   ", f"{one['type']}{source} {words}{spread}{where}")
+
+
+def _network(network: Object) -> Iterator[str]:
+    yield "NETWORK"
+    ends = {one["index"]: one for one in network["hostInterfaces"]}
+    for one in network["interfaces"]:
+        addresses = " ".join(one["addresses"]) or "no address"
+        yield from _interface(one, addresses)
+        if end := ends.get(one["peerIndex"]) if one["kind"] == "veth" else None:
+            bridge = f" on bridge {end['bridge']}" if end["bridge"] else ""
+            yield f"    its other end: {end['name']} (index {end['index']}) on the host{bridge}"
+    for route in network["routes"]:
+        by = f" by {route['gateway']}" if route["gateway"] else ""
+        yield f"  route {route['destination']}{by}, {route['interface']}"
+    for queue in network["queues"]:
+        if queue["kind"] == "noqueue":
+            continue
+        rate = f" {queue['rateBitsPerSecond']} bit/s" if queue["rateBitsPerSecond"] else ""
+        yield from _wrapped(
+            f"  queue {queue['kind']}{rate} on {queue['interface']} = ",
+            f"{queue['packets']} packets, {_bytes(queue['bytes'])}; {queue['drops']} dropped, "
+            f"{queue['waitingPackets']} waiting, held back {queue['overLimits']} times",
+        )
+    for rule in network["rules"]:
+        yield (
+            f"  nft {rule['table']} {rule['chain']}: hostPort {rule['hostPort']} → {rule['to']} = "
+            f"{rule['packets']} connections"
+        )
+
+
+def _interface(one: Object, addresses: str) -> Iterator[str]:
+    counters = one["counters"]
+    state = "up" if one["isUp"] else "down"
+    text = f"{addresses}, {state}, mtu {one['mtu']}"
+    if counters:
+        text += f", in {_bytes(counters['rxBytes'])}, out {_bytes(counters['txBytes'])}"
+    yield from _wrapped(f"  {one['name']} (index {one['index']}, {one['mac']})   ", text)
+
+
 def _bytes(number: int | None) -> str:
     if number is None:
         return "?"
@@ -143,13 +207,13 @@ def _bytes(number: int | None) -> str:
     return str(number)
 
 
-def _broken(path: str) -> Iterator[str]:
-    """A path in two lines where it is long, broken before its last part."""
-    if len(path) > WIDTH:
-        above, _, last = path.rstrip("/").rpartition("/")
-        yield f"{above}/"
-        path = f"      {last}/"
-    yield path
+def _broken(text: str) -> Iterator[str]:
+    """A line with a path, in several where it is long, each broken behind a slash."""
+    indent = " " * (len(text) - len(text.lstrip()) + 4)
+    while len(text) > WIDTH and (end := text.rfind("/", len(indent), WIDTH)) > 0:
+        yield text[: end + 1]
+        text = indent + text[end + 1 :]
+    yield text
 
 
 def _short(asked: str) -> str:
