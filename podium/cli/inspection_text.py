@@ -224,7 +224,9 @@ def _short(asked: str) -> str:
 def _wrapped(head: str, text: str) -> Iterator[str]:
     """`head` and as much of `text` as fits; the rest below it, further in."""
     indent = " " * (len(head) - len(head.lstrip()) + 4)
-    yield from textwrap.wrap(
+    wrapped = textwrap.wrap(
         head + text, WIDTH, subsequent_indent=indent, break_long_words=False,
-        break_on_hyphens=False, drop_whitespace=True,
-    ) or [head]  # fmt: skip
+        break_on_hyphens=False,
+    )  # fmt: skip
+    for line in wrapped or [head]:
+        yield from _broken(line)
