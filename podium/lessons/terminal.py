@@ -75,11 +75,12 @@ def _block(language: str, lines: list[str]) -> Iterator[str]:
     end: str | None = None  # of the here-document that we are in
     continues = False
     for line in lines:
-        continues = continues or line.startswith((" ", "}", "done"))
-        yield f"  {'>' if end or continues else '$'} {line}".rstrip()
         if end:
+            yield f"  > {line}".rstrip()
             end = None if line == end else end
             continue
+        continues = continues or line.startswith(" ") or line in ("}", "done", "fi")
+        yield f"  {'>' if continues else '$'} {line}".rstrip()
         opened = _HERE_DOCUMENT.search(line)
         end = opened[1] if opened else None
         continues = line.endswith("\\")

@@ -67,10 +67,11 @@ def test_an_unknown_number_is_told_with_those_there_are(number: int) -> None:
 
 
 def test_commands_have_prompts_and_here_documents_go_on() -> None:
-    text = "```sh\ncat <<'END' | wc\nname: x\nEND\necho a \\\n  b\n```\n"
+    text = "```sh\ncat <<'END' | wc\na:\n  b\nEND\necho a \\\n  b\n```\n"
     assert list(render(text, is_bold=False)) == [
         "  $ cat <<'END' | wc",
-        "  > name: x",
+        "  > a:",
+        "  >   b",
         "  > END",
         "  $ echo a \\",
         "  >   b",
