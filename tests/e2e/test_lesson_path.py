@@ -58,6 +58,7 @@ def test_a_prediction_comes_before_and_may_be_forgotten(cluster: Cluster) -> Non
 
 def test_who_has_passed_does_not_predict(cluster: Cluster) -> None:
     data = '{"data": {"predicted": "a", "passedAt": "2026-01-01T00:00:00Z"}}'
+    cluster.podium("lesson", "clean", "3", "--forget")
     cluster.podium("lesson", "predict", "3", "a")
     cluster.kubectl("-n", "lessons", "patch", "configmap", "lesson-3", "--type=merge", "-p", data)
     done = cluster.podium("lesson", "predict", "3", "b", check=False)
