@@ -8,6 +8,7 @@ object's last change that was not of its status: `spec_rv`.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -18,6 +19,7 @@ from sqlalchemy import Connection, Insert, bindparam, delete, func, insert, or_,
 from apiserver.models import causes
 from apiserver.origins import Origin, new_span_id, new_trace_id, now_us
 
+IS_KEPT = os.environ.get("PODIUM_TRACE") != "off"  # off: to measure what it costs
 KEEP_CHANGES = 100_000
 KEEP_S = 7 * 24 * 3600
 FORGET_STEP = 2000  # rows in one transaction, so that no writer waits long

@@ -144,7 +144,8 @@ class Writer:
             if transaction.log:
                 self._packer.pack_all(transaction.log)
                 self._log_change.change_many(connection, transaction.log)
-                self._log_cause.change_many(connection, transaction.causes)
+                if cause_log.IS_KEPT:
+                    self._log_cause.change_many(connection, transaction.causes)
             if transaction.revision != before:
                 self._set_revision.change(connection, revision=transaction.revision)
             for task in transaction.upkeep:

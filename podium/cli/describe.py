@@ -39,7 +39,8 @@ def command(
             if printed:
                 click.echo("\n")
             events = _events(api, target.resource, obj) if show_events else None
-            click.echo(describe(target.resource, obj, _related(api, target.resource, obj), events))
+            related, start = _related(api, target.resource, obj), _start(api, target.resource, obj)
+            click.echo(describe(target.resource, obj, related, events, start))
             printed = True
     if not printed and not failed:
         click.echo("No resources found", err=True)
@@ -95,6 +96,23 @@ def _related(api: Connection, resource: Resource, obj: dict[str, Any]) -> list[d
         path = f"/api/v1/namespaces/{metadata['namespace']}/pods"
         return _owned(api.request("GET", path)["items"], metadata["uid"])
     return []
+
+
+def _start(api: Connection, resource: Resource, obj: dict[str, Any]) -> list[str]:
+    """How a Pod's start went, if that is still kept (another API server knows nothing of it)."""
+    from podium.cli.budget_text import budget_lines
+    from podium.client.errors import ApiError
+
+    if resource.key != "pods":
+        return []
+    about = obj["metadata"]
+    try:
+        path = f"/podium/v1/budget/pods/{about['namespace']}/{about['name']}"
+        return list(budget_lines(api.request("GET", path)))
+    except ApiError as error:
+        if error.code in (403, 404):
+            return []
+        raise
 
 
 def _owned(objects: list[dict[str, Any]], uid: str) -> list[dict[str, Any]]:

@@ -26,9 +26,14 @@ LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
 
 
 def describe(
-    resource: Resource, obj: Object, related: list[Object], events: list[Object] | None
+    resource: Resource,
+    obj: Object,
+    related: list[Object],
+    events: list[Object] | None,
+    start: Sequence[str] = (),
 ) -> str:
-    """The whole description of an object; `events` None leaves that section out."""
+    """The whole description of an object; `events` None leaves that section out. `start`: the lines
+    that tell how it was started."""
     special: dict[str, Callable[[Object, list[Object]], Lines]] = {
         "pods": _pod,
         "deployments.apps": _deployment,
@@ -36,7 +41,7 @@ def describe(
         "nodes": _node,
     }
     body = special.get(resource.key, _anything)
-    lines = [*_head(obj), *body(obj, related)]
+    lines = [*_head(obj), *body(obj, related), *start]
     if events is not None:
         lines += _events(events)
     return "\n".join(lines)

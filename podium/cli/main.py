@@ -27,6 +27,7 @@ VERBS = {
     "history": ("history", "Show an object's changes, also after its end."),
     "describe": ("describe", "Show one object with what belongs to it, and its events."),
     "why": ("why", "Say why a Pod is on its node, or on none."),
+    "trace": ("trace", "Show what a change has led to, down to each process."),
     "delete": ("delete", "Delete objects by name, label or manifest."),
     "logs": ("logs", "Print the logs of a container."),
     "exec": ("exec", "Run a command in a container."),
@@ -45,7 +46,7 @@ VERBS = {
 SECTIONS = {
     "Cluster": ("up", "down", "status", "kubeconfig", "ui"),
     "Objects": ("apply", "get", "describe", "why", "delete", "scale", "rollout"),
-    "Inside": ("history", "diff", "debug", "fault", "lesson"),
+    "Inside": ("trace", "history", "diff", "debug", "fault", "lesson"),
     "Containers": ("logs", "exec", "attach", "cp", "port-forward", "top", "inspect", "image"),
 }
 

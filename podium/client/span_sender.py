@@ -10,6 +10,7 @@ there is no room they are dropped, and counted: the work they tell of never wait
 from __future__ import annotations
 
 import logging
+import os
 import threading
 from collections import deque
 
@@ -43,6 +44,8 @@ class SpanSender:
         self._thread = threading.Thread(target=self._run, name="spans", daemon=True)
 
     def start(self) -> None:
+        if os.environ.get("PODIUM_TRACE") == "off":
+            return
         tracing.send_to(self.put)
         self._thread.start()
 
