@@ -104,9 +104,20 @@ def of_trace(connection: Connection, trace_id: str) -> list[Object]:
     return list(found.values())
 
 
+def newest(connection: Connection) -> int:
+    """The number of the span that was told last."""
+    return connection.execute(select(func.max(spans.c.id))).scalar() or 0
+
+
+def after(connection: Connection, number: int, size: int) -> tuple[list[Object], int]:
+    """Spans of any trace behind a number, as they were told, and the last one's number."""
+    query = select(spans.c.id, spans.c.body).where(spans.c.id > number).order_by(spans.c.id)
+    rows = list(connection.execute(query.limit(size)))
+    return [orjson.loads(body) for _, body in rows], rows[-1][0] if rows else number
+
+
 def forget(connection: Connection, now_s: float) -> int:
     """Keep the newest KEEP_SPANS, none older than KEEP_S; how many went, at most FORGET_STEP."""
-    newest = connection.execute(select(func.max(spans.c.id))).scalar() or 0
     oldest = select(spans.c.id).order_by(spans.c.id).limit(FORGET_STEP)
-    is_old = or_(spans.c.id <= newest - KEEP_SPANS, spans.c.at < (now_s - KEEP_S) * 1e6)
+    is_old = or_(spans.c.id <= newest(connection) - KEEP_SPANS, spans.c.at < (now_s - KEEP_S) * 1e6)
     return connection.execute(delete(spans).where(spans.c.id.in_(oldest), is_old)).rowcount

@@ -1,6 +1,7 @@
 """The URLs of the causal trace. Room apiserver; mounted by routes.py.
 
 POST /podium/v1/spans                                  what components tell of their work
+GET  /podium/v1/spans[?span=&revision=]                what is new since then, for an exporter
 GET  /podium/v1/trace/<resource.group>/<namespace>/<name>[?revision=]
 GET  /podium/v1/budget/pods/<namespace>/<name>
 """
@@ -27,5 +28,11 @@ def add_traces(app: Flask, insight: Insight, spans: SpanLog, authenticator: Auth
 
     app.add_url_rule(f"{PREFIX}/spans", "spans", take, methods=["POST"])
     answers = TraceAnswers(insight.verbs.store, spans)
+
+    def told() -> Response:
+        body = answers.told(authenticator.user(request.environ), request.args)
+        return Response(orjson.dumps(body), mimetype=JSON)
+
+    app.add_url_rule(f"{PREFIX}/spans", "told spans", told, methods=["GET"])
     insight.add(app, "trace", answers.trace)
     insight.add(app, "budget", answers.budget)

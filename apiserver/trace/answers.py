@@ -7,13 +7,13 @@ object may ask; what else the tree tells of and they may not get is shown withou
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from sqlalchemy import Connection, select
 
 from apiserver import span_log
-from apiserver.authorization import Action, is_allowed
+from apiserver.authorization import MASTERS, Action, is_allowed
 from apiserver.errors import ApiError
 from apiserver.models import causes
 from apiserver.request_info import Call, User
@@ -24,6 +24,7 @@ from podium.api import scheme, status
 
 Object = dict[str, Any]
 
+TOLD_AT_ONCE = 500
 OTHERS_MAX = 20  # earlier changes of an object that are told of
 _MADE_BY_OTHERS = frozenset({"pods", "replicasets.apps"})  # one asks how they came to be
 
@@ -76,6 +77,27 @@ class TraceAnswers:
                 return pods.budget(pod, anchor["at"])
         raise _not_kept(call, record)
 
+    def told(self, user: User, since: Mapping[str, str]) -> Object:
+        """GET /podium/v1/spans: of all traces, spans and changes behind `span` and `revision`, in
+        the order in which they were told, and where to go on. Without these: only that."""
+        if MASTERS not in user.groups and user.name != "system:kube-controller-manager":
+            why = f'User "{user.name}" cannot get path "/podium/v1/spans"'
+            raise ApiError(status.forbidden(None, "", why))
+        number, revision = _whole_number(since, "span"), _whole_number(since, "revision")
+        if number is None or revision is None:
+            newest = self._store.read(span_log.newest)
+            return {"spans": [], "next": {"span": newest, "revision": self._store.revisions()[0]}}
+
+        def read(connection: Connection) -> tuple[list[Object], list[Object], int]:
+            query = select(causes).where(causes.c.rv > revision).order_by(causes.c.rv)
+            rows = connection.execute(query.limit(TOLD_AT_ONCE)).mappings()
+            found, last = span_log.after(connection, number, TOLD_AT_ONCE)
+            return [dict(row) for row in rows], found, last
+
+        changes, found, last = self._store.read(read)
+        at = {"span": last, "revision": changes[-1]["rv"] if changes else revision}
+        return {"spans": tree.as_told(changes, found), "next": at}
+
     def _tree(self, anchor: Object) -> tuple[Node, list[Node]]:
         """The tree that holds a change, and what of the trace has lost the way to it."""
 
@@ -107,6 +129,13 @@ def _get(resource: str, obj: Object) -> Action | None:
     except LookupError:
         return None
     return Action("get", kind, None, obj["namespace"] or None, obj["name"])
+
+
+def _whole_number(values: Mapping[str, str], name: str) -> int | None:
+    text = values.get(name, "")
+    if text and not text.isdigit():
+        raise ApiError(status.bad_request(f'Invalid value: "{text}": {name}: not a number'))
+    return int(text) if text else None
 
 
 def _anchor(call: Call, record: Record, history: list[Object]) -> Object:

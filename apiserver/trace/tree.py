@@ -208,6 +208,15 @@ def to_json(root: Node) -> list[Object]:
     return [_node_json(node, depth, root.began_us, span_of) for depth, node in preorder(root)]
 
 
+def as_told(changes: Iterable[Object], spans: Iterable[Object]) -> list[Object]:
+    """Of any traces, each as it was told, with its trace's id; for who puts them together."""
+    told = [(row["trace"], _of_change(row)) for row in changes]
+    told += [(span["traceId"], _of_span(span)) for span in spans]
+    return [
+        _node_json(node, 0, node.began_us, {}) | {"traceId": trace_id} for trace_id, node in told
+    ]
+
+
 def _node_json(node: Node, depth: int, began_us: int, span_of: dict[int, str]) -> Object:
     links = [{"revision": rv, "spanId": span_of.get(rv)} for rv in node.reacted_to[1:]]
     return {

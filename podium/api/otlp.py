@@ -24,17 +24,23 @@ def to_otlp(spans: Iterable[Object], trace_id: str = "") -> Object:
     """`trace_id`: of those that do not say it themselves. One resource for each component."""
     by_component: dict[str, list[Object]] = {}
     for span in spans:
-        component = span.get("component") or _API_SERVER
-        by_component.setdefault(component, []).append(_span(span, span.get("traceId") or trace_id))
+        by_component.setdefault(service_name(span), []).append(
+            _span(span, span.get("traceId") or trace_id)
+        )
     return {
         "resourceSpans": [
             {
-                "resource": {"attributes": _attributes({"service.name": f"podium-{component}"})},
+                "resource": {"attributes": _attributes({"service.name": name})},
                 "scopeSpans": [{"scope": {"name": SCOPE}, "spans": found}],
             }
-            for component, found in by_component.items()
+            for name, found in by_component.items()
         ]
     }
+
+
+def service_name(span: Object) -> str:
+    """The component that a span is of: "podium-kubelet-node-1"."""
+    return "podium-" + (span.get("component") or _API_SERVER).replace(" ", "-")
 
 
 def _span(span: Object, trace_id: str) -> Object:

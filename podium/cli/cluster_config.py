@@ -43,6 +43,7 @@ class ClusterConfig:
     nodes: tuple[NodeConfig, ...] = field(default=())
     lab: bool = False  # whether faults may be injected
     history: HistoryLimit = DEFAULT
+    otlp_endpoint: str = ""  # a collector that spans are handed on to
 
     @property
     def is_simulated(self) -> bool:
@@ -59,6 +60,7 @@ class ClusterConfig:
             "podCIDR": self.pod_cidr,
             "lab": self.lab,
             "history": str(self.history),
+            "otlpEndpoint": self.otlp_endpoint,
             "nodes": [
                 {
                     "name": node.name,
@@ -104,6 +106,7 @@ def read(data_dir: str | Path) -> ClusterConfig | None:
         return ClusterConfig(
             raw["id"], raw["host"], int(raw["port"]), raw["database"], raw["podCIDR"], nodes,
             history=history, lab=bool(raw.get("lab")),
+            otlp_endpoint=str(raw.get("otlpEndpoint", "")),
         )  # fmt: skip
     except (KeyError, TypeError) as error:
         raise ValueError(f"{path} is not a cluster of podium's: {error} is missing") from error

@@ -18,6 +18,7 @@ import sys
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from podium.cli.cluster_config import DEFAULT_DATA_DIR
 from podium.cli.processes import port_owner
@@ -234,3 +235,12 @@ def check_data_dir(data_dir: Path) -> None:
         return  # another `podium up` has just begun: we wait for it at its lock
     if found:
         raise Unfit(f"{data_dir} is not empty and holds no cluster of podium's")
+
+
+def check_otlp(endpoint: str) -> None:
+    """That spans can be handed on; whether the collector is there shows later."""
+    parts = urlsplit(endpoint)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise Unfit(f'"{endpoint}" is no URL of a collector, e.g. http://127.0.0.1:4318')
+    if importlib.util.find_spec("opentelemetry") is None:
+        raise Unfit("handing spans on needs OpenTelemetry's SDK: pip install 'podium[otlp]'")

@@ -63,6 +63,8 @@ def component_commands(
         "apiserver": [*python, "apiserver", *at],
         "controllers": [*python, "controllers", *at],
     }
+    if config.otlp_endpoint:
+        commands["otlp"] = [*python, "podium.otlp", *at]
     if config.is_simulated:
         return commands | {"kubelet": [*python, "kubelet.simulated", *at]}
     for index, node in enumerate(config.nodes):

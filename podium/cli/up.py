@@ -61,6 +61,7 @@ class Wishes:
     lab: bool | None = None
     history: HistoryLimit | None = None
     fake_nodes: int | None = None
+    otlp_endpoint: str | None = None
 
 
 class HistoryType(click.ParamType[HistoryLimit]):
@@ -98,6 +99,11 @@ class HistoryType(click.ParamType[HistoryLimit]):
               help="How much of the past to keep (24h,100000).")  # fmt: skip
 @click.option("--fake-nodes", type=click.IntRange(1, MOST_FAKE_NODES), metavar="N",
               help="Simulate N nodes instead of making containers; needs no root.")  # fmt: skip
+@click.option(
+    "--otlp-endpoint",
+    metavar="URL",
+    help='Hand spans on to a collector: http://127.0.0.1:4318 ("" ends it; kept).',
+)
 @click.option("--first-lesson", is_flag=True, help="Run manifests/01-… and show what to do next.")
 @cluster_options
 def command(data_dir: Path, detach: bool, first_lesson: bool, systemd: bool, **wishes: Any) -> None:
@@ -184,6 +190,8 @@ def _settle(data_dir: Path, wishes: Wishes) -> cluster_config.ClusterConfig:
     if wishes.kubelet_config:
         _check_kubelet_config(wishes.kubelet_config)
     config = _adjusted(found, wishes) if found else _new_config(data_dir, wishes)
+    if config.otlp_endpoint:
+        preflight.check_otlp(config.otlp_endpoint)
     if any(node.runtime == "containerd" for node in config.nodes):
         preflight.check_containerd()
     config = dataclasses.replace(config, port=preflight.check_port(config.host, config.port))
@@ -212,7 +220,9 @@ def _new_config(data_dir: Path, wishes: Wishes) -> cluster_config.ClusterConfig:
         runtime=wishes.runtime or RUNTIMES[0],
         history=wishes.history,
     )
-    config = dataclasses.replace(config, lab=bool(wishes.lab))
+    config = dataclasses.replace(
+        config, lab=bool(wishes.lab), otlp_endpoint=wishes.otlp_endpoint or ""
+    )
     return (
         cluster_config.with_fake_nodes(config, wishes.fake_nodes) if wishes.fake_nodes else config
     )
@@ -258,6 +268,9 @@ def _adjusted(config: cluster_config.ClusterConfig, wishes: Wishes) -> cluster_c
         database=wishes.database or config.database,
         lab=config.lab if wishes.lab is None else wishes.lab,
         history=wishes.history or config.history,
+        otlp_endpoint=(
+            config.otlp_endpoint if wishes.otlp_endpoint is None else wishes.otlp_endpoint
+        ),
     )
 
 
