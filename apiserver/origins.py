@@ -19,7 +19,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any
 
-MANAGER_MAX = 128
+ACTOR_MAX, MANAGER_MAX = 255, 128
 REACTED_TO_MAX = 16  # revisions that one span may say
 
 _PARENT = re.compile(r"[0-9a-f]{2}-([0-9a-f]{32})-([0-9a-f]{16})-[0-9a-f]{2}")
@@ -58,8 +58,9 @@ def origin_of(environ: dict[str, Any], actor: str, manager: str, subresource: st
         if state := _STATE.search(environ.get("HTTP_TRACESTATE", "")):
             loop, began_us = state[1], int(state[2])
             reacted_to = ".".join(state[3].strip(".").split(".")[:REACTED_TO_MAX])
+    manager = "".join(letter for letter in manager if letter.isprintable())
     return Origin(
-        actor, manager[:MANAGER_MAX], subresource, trace_id, parent_id,
+        actor[:ACTOR_MAX], manager[:MANAGER_MAX], subresource, trace_id, parent_id,
         loop, began_us, reacted_to, now_us(),
     )  # fmt: skip
 

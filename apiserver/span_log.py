@@ -35,6 +35,7 @@ Object = dict[str, Any]
 KEEP_SPANS = 200_000
 KEEP_S = 7 * 24 * 3600
 BATCH_MAX = 1000  # spans
+COMPONENTS_MAX = 1000  # whose dropped spans are counted
 SPAN_MAX_BYTES = 4096
 KINDS = frozenset({"command", "reconcile", "phase", "process"})
 
@@ -61,10 +62,9 @@ class SpanLog:
         if len(batch["spans"]) > BATCH_MAX:
             raise ApiError(status.bad_request(f"a batch has at most {BATCH_MAX} spans"))
         component = str(batch.get("component") or "")[:100]
-        if isinstance(batch.get("dropped"), int) and (
-            component in self.dropped or batch["dropped"]
-        ):
-            self.dropped[component] = batch["dropped"]
+        dropped = batch.get("dropped")
+        if isinstance(dropped, int) and dropped > 0 and len(self.dropped) < COMPONENTS_MAX:
+            self.dropped[component] = dropped
         about = {"component": component, "toldBy": user.name}
         rows = [_row(span, about) for span in batch["spans"]]
         if rows:

@@ -107,3 +107,33 @@ def test_spans_are_taken_from_components_only(server: ApiServerProcess, api: Api
     assert api.post("/podium/v1/spans", {"spans": [a_span()]}).json == {"taken": 1}
     with Api(server, None) as nobody:
         assert nobody.post("/podium/v1/spans", {"spans": []}).code == 401
+
+
+def test_a_writer_with_a_long_or_unprintable_name_harms_nothing(api: Api, ns: str) -> None:
+    path = f"{ns}/pods?fieldManager=%00{'x' * 120}%0A"
+    made = api.post(path, a_new_pod(name="web"))
+    assert made.code == 201
+    namespace = ns.rpartition("/")[2]
+    assert api.get(f"/podium/v1/trace/pods/{namespace}/web").json["manager"] == "x" * 120
+
+
+def test_the_trace_of_what_is_not_there_is_refused_in_kubernetes_words(api: Api, ns: str) -> None:
+    namespace = ns.rpartition("/")[2]
+    for path, message in (
+        (f"trace/pods/{namespace}/gone", 'pods "gone" not found'),
+        (f"budget/pods/{namespace}/gone", 'pods "gone" not found'),
+        ("trace/nonsense/-/x", "could not find the requested resource"),
+    ):
+        answer = api.get(f"/podium/v1/{path}")
+        assert answer.code == 404
+        assert message in answer.message
+
+
+def test_who_may_not_get_an_object_may_not_see_its_trace(
+    server: ApiServerProcess, api: Api, ns: str
+) -> None:
+    api.post(f"{ns}/pods", a_new_pod(name="web"))
+    namespace = ns.rpartition("/")[2]
+    with Api(server, "node-node-1") as node:
+        assert node.get(f"/podium/v1/trace/pods/{namespace}/web").code == 403
+        assert node.get("/podium/v1/spans").code == 403

@@ -9,7 +9,7 @@ import pytest
 from alembic import command
 from alembic.config import Config
 
-from apiserver import listing
+from apiserver import cause_log, listing
 from apiserver.database import open_database
 from apiserver.models import SCHEMA_HEAD
 from apiserver.sql import open_engine
@@ -101,3 +101,14 @@ def test_an_older_database_opens_with_its_objects_and_their_past(
         (version_now,) = database.execute("SELECT version_num FROM alembic_version").fetchone()
     database.close()
     assert version_now == SCHEMA_HEAD
+
+
+def test_a_change_from_before_causes_were_kept_has_none_and_that_is_no_error(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "podium.db"
+    make_old(path, "0001")
+    engine = open_database(f"sqlite:///{path}")
+    with engine.connect() as connection:
+        assert cause_log.of_revisions(connection, [2, 3]) == b"{}"
+    engine.dispose()
