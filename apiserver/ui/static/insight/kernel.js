@@ -2,11 +2,12 @@
 // the kernel says now; namespaces and who shares them; processes (pods/inspect). Read anew while you look.
 
 import { h, put } from "../widgets/dom.js";
-import { badge, card, facts, loading, problem } from "../widgets/parts.js";
+import { badge, card, facts, fillWith, loading, problem } from "../widgets/parts.js";
 import { bytes } from "../widgets/units.js";
-import { getJson } from "../api/client.js";
+import { getJson, request } from "../api/client.js";
 import { pause } from "../api/watch.js";
 import { yamlOf } from "../objects/yaml.js";
+import { containerNames } from "../pod/containers.js";
 
 const EVERY_MS = 2000;
 const NO_LIMIT = 2n ** 62n; // cgroup v1's
@@ -15,10 +16,10 @@ const NO_LONGER = "the Pod is gone";
 
 export function openKernel(panel, subject) {
   const stop = new AbortController();
-  const body = h("div");
+  const body = h("div", { class: "kernel-cards" });
   const again = h("input", { type: "checkbox", checked: true });
   const state = h("span", { class: "soft", role: "status" });
-  put(panel, h("div", { class: "toolbar" }, h("label", {}, again, "Read every two seconds"), state), body);
+  put(panel, h("div", { class: "toolbar" }, h("label", {}, again, "Read every two seconds"), state), body, asCommands(subject));
   put(body, loading("the kernel's view"));
   run();
   return () => stop.abort();
@@ -43,6 +44,18 @@ export function openKernel(panel, subject) {
       await pause(EVERY_MS, stop.signal);
     }
   }
+}
+
+/** What the runtime did, as a shell script; asked for when it is opened. */
+function asCommands(subject) {
+  if (!subject.kind.subresources.includes("commands")) return null;
+  const place = h("div");
+  const details = h("details", { class: "card commands" }, h("summary", {}, "As commands: the same container by hand"), place);
+  details.addEventListener("toggle", () => {
+    if (!details.open || place.firstChild) return;
+    fillWith(place, "the commands", request(`${subject.path}/commands?container=${encodeURIComponent(containerNames(subject.object)[0])}`).then((answer) => answer.text()), (script) => h("pre", { class: "diff", tabindex: "0", role: "region", "aria-label": "Commands" }, script));
+  });
+  return details;
 }
 
 const liveValues = ({ pod, containers }) => new Map([["", pod], ...containers.map((one) => [one.name, one])].flatMap(([name, part]) => (part.rows ?? []).map((row) => [`${name} ${row.field} ${row.file}`, row.live])));
