@@ -48,7 +48,10 @@ def command(data_dir: Path, purge: bool, grace_period: float | None) -> None:
 
 def check_root_unless_simulated(data_dir: Path) -> None:
     """Only a cluster that makes no containers may belong to somebody else."""
-    found = cluster_config.read(data_dir)
+    try:
+        found = cluster_config.read(data_dir)
+    except PermissionError:
+        found = None  # it is root's
     if found is None or not found.is_simulated:
         preflight.check_root()
 
