@@ -15,6 +15,7 @@ import pytest
 from kubelet.runtime.errors import RuntimeFailure
 from kubelet.runtime.protocol import ContainerStatus, Mount
 from tests.node.runtime.engine import DEFAULT_CAPABILITIES, Engine, Pods, log_text, until
+from tests.support.waiting import PATIENCE
 
 # In a user namespace of its own a process has every capability, over nothing of the host's.
 OWN_NAMESPACES = "unshare --user --map-root-user --mount --cgroup --pid --fork"
@@ -303,7 +304,8 @@ def test_who_may_trace_reaches_no_host_through_what_is_execed_beside_it(
 ) -> None:
     """With CAP_SYS_PTRACE /proc/<pid>/root of a process that is still being made can be entered."""
     capabilities = [*DEFAULT_CAPABILITIES, "CAP_SYS_PTRACE"]
-    spy = pods.start("python3", "-c", SPY, engine.root, "3", capabilities=capabilities)
+    seconds = str(3 * PATIENCE)
+    spy = pods.start("python3", "-c", SPY, engine.root, seconds, capabilities=capabilities)
     until(lambda: "looking" in log_text(spy))
     for _ in range(20):
         assert pods.run(spy, "true")[0] == 0
@@ -320,8 +322,9 @@ def test_who_may_trace_reaches_no_host_through_what_is_created_beside_it(
     more: dict[str, Any] = {"sandbox": sandbox, "pid_namespace": "pod"}
     capabilities = [*DEFAULT_CAPABILITIES, "CAP_SYS_PTRACE"]
     spy = pods.start(
-        "python3", "-c", SPY, engine.root, "4", name="spy", capabilities=capabilities, **more
-    )
+        "python3", "-c", SPY, engine.root, str(4 * PATIENCE),
+        name="spy", capabilities=capabilities, **more,
+    )  # fmt: skip
     until(lambda: "looking" in log_text(spy))
     for number in range(8):
         pods.ended(pods.start("true", name=f"n{number}", **more))
