@@ -165,7 +165,7 @@ def test_a_liveness_probe_may_have_a_shorter_grace_period(ns: Namespaced) -> Non
     pod = a_sleeper(command=["sh", "-c", "trap '' TERM; sleep 600"], livenessProbe=probe)
     pod["spec"]["terminationGracePeriodSeconds"] = 600
     ns.apply(pod)
-    ns.cluster.until(lambda: main(ns)["restartCount"] >= 1)
+    ns.wait("pod/web", "jsonpath={.status.containerStatuses[0].restartCount}=1")
     assert main(ns)["lastState"]["terminated"]["exitCode"] == 137
     ns.kubectl("delete", "pod", "web", "--grace-period=1")
 
