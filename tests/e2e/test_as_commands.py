@@ -55,7 +55,9 @@ def running_by_hand(
     ns: Namespaced, script: Path, stop: signal.Signals = signal.SIGTERM
 ) -> Iterator[int]:
     """The pid of the first process of what the script builds; nothing of it is left at the end."""
-    process = subprocess.Popen(["bash", str(script)], start_new_session=True)
+    # Whoever runs the tests in the background has SIGINT ignored, and bash cannot trap that.
+    argv = ["env", "--default-signal=INT", "bash", str(script)]
+    process = subprocess.Popen(argv, start_new_session=True)
     name = f"by-hand-{process.pid}"
     try:
         yield ns.cluster.until(lambda: first_process(process, name))

@@ -58,7 +58,9 @@ class Inner:
         path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
         env = {**os.environ, "PODIUM_FAKE_NODES": "1", "NOTES": str(self.directory), "PATH": path,
                "PYTHONPATH": str(HOUSE), **environment}  # fmt: skip
-        argv = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "test_inner.py"]
+        # whoever runs the tests in the background has Ctrl-C ignored
+        argv = ["env", "--default-signal=INT", sys.executable, "-m", "pytest", "-q",
+                "-p", "no:cacheprovider", "test_inner.py"]  # fmt: skip
         return subprocess.Popen([*argv, *options], cwd=self.directory, env=env, text=True,
                                 stdout=subprocess.PIPE, stderr=subprocess.STDOUT)  # fmt: skip
 
