@@ -16,6 +16,7 @@ from typing import Any
 from kubelet.inspect import mounts
 from kubelet.inspect.processes import Process
 from tests.e2e.test_inspect import inspect
+from tests.support.interruptible import INTERRUPTIBLE
 from tests.support.namespaced import Namespaced, a_sleeper
 
 LIMITS = {"limits": {"cpu": "500m", "memory": "64Mi"}, "requests": {"cpu": "100m"}}
@@ -55,8 +56,7 @@ def running_by_hand(
     ns: Namespaced, script: Path, stop: signal.Signals = signal.SIGTERM
 ) -> Iterator[int]:
     """The pid of the first process of what the script builds; nothing of it is left at the end."""
-    # Whoever runs the tests in the background has SIGINT ignored, and bash cannot trap that.
-    argv = ["env", "--default-signal=INT", "bash", str(script)]
+    argv = [*INTERRUPTIBLE, "bash", str(script)]
     process = subprocess.Popen(argv, start_new_session=True)
     name = f"by-hand-{process.pid}"
     try:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.interruptible import INTERRUPTIBLE
 from tests.support.waiting import eventually
 
 HOUSE = Path(__file__).resolve().parents[3]
@@ -58,8 +59,7 @@ class Inner:
         path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
         env = {**os.environ, "PODIUM_FAKE_NODES": "1", "NOTES": str(self.directory), "PATH": path,
                "PYTHONPATH": str(HOUSE), **environment}  # fmt: skip
-        # whoever runs the tests in the background has Ctrl-C ignored
-        argv = ["env", "--default-signal=INT", sys.executable, "-m", "pytest", "-q",
+        argv = [*INTERRUPTIBLE, sys.executable, "-m", "pytest", "-q",
                 "-p", "no:cacheprovider", "test_inner.py"]  # fmt: skip
         return subprocess.Popen([*argv, *options], cwd=self.directory, env=env, text=True,
                                 stdout=subprocess.PIPE, stderr=subprocess.STDOUT)  # fmt: skip

@@ -22,6 +22,7 @@ import pytest
 import podium
 from podium.cli import processes
 from tests.support.deep_trees import make_deep
+from tests.support.interruptible import INTERRUPTIBLE
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="podium up needs root")
 
@@ -188,7 +189,7 @@ def test_old_log_lines_are_not_shown_as_the_reason(house: House) -> None:
 
 def test_in_the_foreground_ctrl_c_stops_it_like_down(house: House) -> None:
     process = subprocess.Popen(
-        house.argv("up", "--port", "0"),
+        [*INTERRUPTIBLE, *house.argv("up", "--port", "0")],
         env=house.environment,
         stdout=subprocess.PIPE,
         text=True,
