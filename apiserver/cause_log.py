@@ -17,7 +17,8 @@ import orjson
 from sqlalchemy import Connection, Insert, bindparam, delete, func, insert, or_, select
 
 from apiserver.models import causes
-from apiserver.origins import Origin, new_span_id, new_trace_id, now_us
+from apiserver.origins import Origin
+from podium.api.trace_context import new_span_id, new_trace_id, now_us
 
 IS_KEPT = os.environ.get("PODIUM_TRACE") != "off"  # off: to measure what it costs
 KEEP_CHANGES = 100_000

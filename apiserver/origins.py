@@ -12,12 +12,12 @@ it could tell of it. A request that says nothing begins a trace.
 
 from __future__ import annotations
 
-import random
 import re
-import time
 from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any
+
+from podium.api.trace_context import now_us
 
 ACTOR_MAX, MANAGER_MAX = 255, 128
 REACTED_TO_MAX = 16  # revisions that one span may say
@@ -63,15 +63,3 @@ def origin_of(environ: dict[str, Any], actor: str, manager: str, subresource: st
         actor[:ACTOR_MAX], manager[:MANAGER_MAX], subresource, trace_id, parent_id,
         loop, began_us, reacted_to, now_us(),
     )  # fmt: skip
-
-
-def now_us() -> int:
-    return time.time_ns() // 1000
-
-
-def new_trace_id() -> str:
-    return f"{random.getrandbits(128) or 1:032x}"
-
-
-def new_span_id() -> str:
-    return f"{random.getrandbits(64) or 1:016x}"

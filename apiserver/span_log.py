@@ -25,10 +25,10 @@ from apiserver.authorization import MASTERS, NODES
 from apiserver.cause_log import FORGET_STEP
 from apiserver.errors import ApiError
 from apiserver.models import spans
-from apiserver.origins import now_us
 from apiserver.request_info import User
 from apiserver.storage import Store
 from podium.api import status
+from podium.api.trace_context import now_us
 
 Object = dict[str, Any]
 

@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from kubelet.runtime.protocol import ContainerStatus
+from podium.api.trace_context import now_us
 from podium.client import tracing
 
 Object = dict[str, Any]
@@ -32,12 +33,12 @@ class PodTrace:
         if which in self._told:
             yield {}
             return
-        began_us = self._began_us.setdefault(which, tracing.now_us())
+        began_us = self._began_us.setdefault(which, now_us())
         with tracing.within_phase() as span_id:
             yield attributes
         self._told.add(which)
         self._began_us.pop(which, None)
-        tracing.tell_phase(name, began_us, tracing.now_us(), attributes, span_id=span_id)
+        tracing.tell_phase(name, began_us, now_us(), attributes, span_id=span_id)
 
     def new_sandbox(self) -> None:
         """The old one is lost: everything is done again."""
@@ -66,8 +67,8 @@ class PodTrace:
         if _is_ready(old):
             return  # an earlier life of the kubelet has told
         started = [int(c.started_at * 1e6) for c in containers if c.started_at]
-        now_us = tracing.now_us()
-        tracing.tell_phase("ready", min(max(started, default=now_us), now_us), now_us, {})
+        now = now_us()
+        tracing.tell_phase("ready", min(max(started, default=now), now), now, {})
 
 
 def step(name: str, began_s: float, ended_s: float) -> None:

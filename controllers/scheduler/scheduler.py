@@ -33,6 +33,7 @@ from controllers.scheduler.queue import SchedulingQueue
 from controllers.scheduler.reasons import Record
 from controllers.scheduler.volumes import PodVolumes, VolumeView
 from podium.api.meta import key_of, now_micro
+from podium.api.trace_context import now_us
 from podium.client import tracing
 from podium.client.causes import Reasons
 from podium.client.clock import Clock
@@ -339,7 +340,7 @@ class Scheduler:
             if nominated:
                 self._cluster.nominate(info, nominated)
             self._queue.add(info)
-            self._causes[info.key] = Reasons(tracing.causes(), tracing.now_us())
+            self._causes[info.key] = Reasons(tracing.causes(), now_us())
         self._loop.add(_EVERYTHING)
 
     def _is_ours(self, pod: Object) -> bool:

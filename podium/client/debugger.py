@@ -27,6 +27,7 @@ import orjson
 from podium.api import debugging, meta, scheme
 from podium.api.expression import Expression, ExpressionError
 from podium.api.selectors import EVERYTHING, LabelSelector, SelectorError, from_dict
+from podium.api.trace_context import now_us
 from podium.client import debug_hook, tracing
 from podium.client.clock import Clock, SystemClock
 from podium.client.debug_hook import Interrupted, Picture, Planned, Step
@@ -354,10 +355,10 @@ class Debugger:
                 return Command("Continue", reason="BreakpointDeleted")
             point.stops.append(stop)
         self._publisher.add(name)
-        began_us = tracing.now_us()
+        began_us = now_us()
         with watching.loop.relieved():
             command = self._wait(name, stop, watching.subject)
-        _tell_trace(tracing.now_us() - began_us)
+        _tell_trace(now_us() - began_us)
         with self._changed:
             point = self._breakpoints.get(name, point)
             point.stops = [one for one in point.stops if one is not stop]
@@ -639,7 +640,7 @@ def _item(loop: ReconcileLoop, key: str) -> Object:
         "waiting": len(loop.queue),
     }
     if reasons.since_us:
-        item["waitedMs"] = round((tracing.now_us() - reasons.since_us) / 1000, 3)
+        item["waitedMs"] = round((now_us() - reasons.since_us) / 1000, 3)
     if reasons.causes:
         item["causes"] = [
             {"resourceVersion": str(cause.rv), "object": cause.key, "isStatus": cause.is_status,

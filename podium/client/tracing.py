@@ -16,14 +16,13 @@ Threads: a span belongs to the thread that opened it; `carried` takes it into a 
 
 from __future__ import annotations
 
-import random
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any, TypeVar
 
+from podium.api.trace_context import new_span_id, new_trace_id, now_us
 from podium.client.causes import Cause, Reasons
 
 A = TypeVar("A")
@@ -272,18 +271,3 @@ def carried(function: Callable[[A], R]) -> Callable[[A], R]:
             _headers.reset(had_headers)
 
     return run
-
-
-# --- ids and times --------------------------------------------------------------------------------
-
-
-def now_us() -> int:
-    return time.time_ns() // 1000
-
-
-def new_trace_id() -> str:
-    return f"{random.getrandbits(128) or 1:032x}"
-
-
-def new_span_id() -> str:
-    return f"{random.getrandbits(64) or 1:016x}"

@@ -14,6 +14,7 @@ import itertools
 import threading
 from collections import deque
 
+from podium.api.trace_context import now_us
 from podium.client import tracing
 from podium.client.causes import CauseBook, Reasons
 from podium.client.clock import Clock, SystemClock
@@ -53,7 +54,7 @@ class WorkQueue:
     def add(self, key: str) -> None:
         """Want a key now, because of what this thread reacts to."""
         with self._changed:
-            self._causes.note(key, tracing.causes(), tracing.now_us())
+            self._causes.note(key, tracing.causes(), now_us())
             self._want(key)
 
     def add_after(self, key: str, delay_s: float) -> None:
