@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
+from apiserver.database import open_database
+from apiserver.storage import Store
+from apiserver.watch import WatchHub
 from tests.integration.apiserver.fake_kubelet import FakeKubelet
 from tests.integration.apiserver.plain_http import Api
 from tests.support.api_server import ApiServerProcess, running_api_server
@@ -18,6 +22,17 @@ _numbers = itertools.count(1)
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApiServerProcess]:
     with running_api_server(tmp_path_factory.mktemp("cluster")) as server:
         yield server
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Store]:
+    """A store of a test's own, in SQLite, without a server."""
+    hub = WatchHub()
+    store = Store(open_database(f"sqlite:///{tmp_path}/podium.db"), hub.publish)
+    hub.begin(store.revisions()[0])
+    store.start()
+    yield store
+    store.stop()
 
 
 @pytest.fixture

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import gevent
@@ -16,21 +15,10 @@ from apiserver.database import open_database
 from apiserver.errors import ApiError, Conflicted
 from apiserver.models import causes, moments
 from apiserver.storage import Change, Compacted, Span, Store
-from apiserver.watch import WatchHub
 from podium.api.history_limit import KEPT_FOR_WATCHES_S, HistoryLimit
 from podium.api.scheme import resource
 
 SECRETS = resource("secrets")
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Iterator[Store]:
-    hub = WatchHub()
-    store = Store(open_database(f"sqlite:///{tmp_path}/podium.db"), hub.publish)
-    hub.begin(store.revisions()[0])
-    store.start()
-    yield store
-    store.stop()
 
 
 def an_object(name: str, value: str = "", kind: str = "Secret") -> dict:

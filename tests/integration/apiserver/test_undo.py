@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
-from pathlib import Path
 
 import gevent
 import pytest
 from sqlalchemy import select
 
 from apiserver import listing
-from apiserver.database import open_database
 from apiserver.models import changes
 from apiserver.storage import Change, Compacted, Record, Store
-from apiserver.watch import WatchHub
 from podium.api.scheme import resource
 
 KINDS = ("secrets", "nodes", "pods")
@@ -23,16 +19,6 @@ NAMES = [f"n{number}" for number in range(12)]
 WRITES = 1000
 
 State = dict[tuple[str, str, str], tuple[int, bytes]]
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Iterator[Store]:
-    hub = WatchHub()
-    store = Store(open_database(f"sqlite:///{tmp_path}/podium.db"), hub.publish)
-    hub.begin(store.revisions()[0])
-    store.start()
-    yield store
-    store.stop()
 
 
 class Recording:
