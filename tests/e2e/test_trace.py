@@ -83,6 +83,7 @@ def test_every_process_of_fifty_replicas_leads_back_to_the_one_apply(
 ) -> None:
     cluster.podium("-n", space, "apply", "-f", "-", stdin=a_deployment("web", REPLICAS))
     wait_until_whole(cluster, space, "web", REPLICAS)
+    cluster.until(lambda: trace_of(cluster, space, "web")["unfinished"] == 0)  # told in batches
     trace = trace_of(cluster, space, "web")
     assert (trace["orphans"], trace["unfinished"], trace["droppedSpans"]) == (0, 0, 0)
     assert len(trace["pods"]) == REPLICAS
