@@ -1,7 +1,7 @@
 """Gives a volume to a Pod's fsGroup: every file's group, and the rights that go with it.
 
 Room kubelet; called by volumes.py before the first container starts. Works by descriptors and never
-follows a link, for other containers may be writing to the volume at the same time.
+follows a link (tree_walk.py), for other containers may be writing to the volume at the same time.
 Source: Kubernetes `pkg/volume/volume_linux.go`.
 """
 
@@ -10,19 +10,25 @@ from __future__ import annotations
 import os
 import stat
 
+from kubelet.runtime.tree_walk import TreeWalk
+
 READ_WRITE, EXECUTE = 0o660, 0o110
 
 
 def give_to_group(directory: str, group: int, policy: str | None = None) -> None:
-    """With `policy` "OnRootMismatch" not if the directory itself is already as it should be."""
+    """With `policy` "OnRootMismatch" not if the directory itself is already as it should be: it is
+    the last to be given, so that a walk that was cut short is made again."""
     root = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
     try:
         if policy == "OnRootMismatch" and _is_given(os.fstat(root), group):
             return
-        for _, _, names, here in os.fwalk(".", dir_fd=root, topdown=False, follow_symlinks=False):
-            for name in names:
-                _give(name, here, group)
-            _give_directory(here, group)
+        for here, entries in TreeWalk(directory):
+            for entry in entries:
+                if not entry.is_dir(follow_symlinks=False):
+                    _give(entry.name, here, group)
+            if not os.path.sameopenfile(here, root):
+                _give_directory(here, group)
+        _give_directory(root, group)
     finally:
         os.close(root)
 
@@ -33,7 +39,7 @@ def _is_given(found: os.stat_result, group: int) -> bool:
 
 
 def _give(name: str, here: int, group: int) -> None:
-    """A file of any kind; a link itself, not what it leads to (of links fwalk says both)."""
+    """A file of any kind; a link itself, not what it leads to."""
     try:
         found = os.stat(name, dir_fd=here, follow_symlinks=False)
     except FileNotFoundError:

@@ -1,17 +1,18 @@
 """What a directory takes of its disk, like du(1), whatever a container does to it meanwhile.
 
-Room kubelet/runtime; called by client.py, and by the kubelet for logs and volumes. One open
-directory at a time: down by openat(2) without following links, up by ".." to exactly the directory
-it came from. So neither a link nor a renamed directory leads out, and depth costs nothing.
+Room kubelet/runtime; called by client.py, and by the kubelet for logs and volumes. tree_walk.py
+tells why nothing leads out.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
 import stat
 from dataclasses import dataclass, field
 
-_FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NOATIME
+from kubelet.runtime.tree_walk import TreeWalk
+
 _BLOCK_BYTES = 512  # of st_blocks, whatever the filesystem's own
 
 
@@ -25,14 +26,6 @@ class DiskUsage:
 
 
 @dataclass(slots=True)
-class _Level:
-    """A directory on the way down, and which of its directories are still to be seen."""
-
-    identity: tuple[int, int]
-    directories: list[str] = field(default_factory=list)
-
-
-@dataclass(slots=True)
 class _Count:
     device: int
     bytes: int = 0
@@ -40,6 +33,8 @@ class _Count:
     linked: set[int] = field(default_factory=set)  # inodes of more names than one
 
     def add(self, status: os.stat_result) -> None:
+        if status.st_dev != self.device:
+            return
         if status.st_nlink > 1 and not stat.S_ISDIR(status.st_mode):
             if status.st_ino in self.linked:
                 return
@@ -54,58 +49,13 @@ def disk_usage(path: str) -> DiskUsage:
     if not path:
         return DiskUsage()
     try:
-        fd = os.open(path, _FLAGS)
+        top = os.lstat(path)
+        count = _Count(top.st_dev)
+        count.add(top)
+        for _, entries in TreeWalk(path):
+            for entry in entries:
+                with contextlib.suppress(FileNotFoundError):  # it has just been removed
+                    count.add(entry.stat(follow_symlinks=False))
     except (FileNotFoundError, NotADirectoryError):
         return DiskUsage()
-    try:
-        status = os.fstat(fd)
-        count = _Count(status.st_dev)
-        count.add(status)
-        levels = [_look(fd, status, count)]
-        while levels:
-            if levels[-1].directories:
-                inner = _enter(fd, levels[-1].directories.pop(), count)
-                if inner is not None:
-                    os.close(fd)
-                    fd, level = inner
-                    levels.append(level)
-                continue
-            levels.pop()
-            if levels:
-                outer = os.open("..", _FLAGS & ~os.O_NOATIME, dir_fd=fd)
-                os.close(fd)
-                fd = outer
-                if _identity(os.fstat(fd)) != levels[-1].identity:
-                    break
-        return DiskUsage(count.bytes, count.inodes)
-    finally:
-        os.close(fd)
-
-
-def _enter(fd: int, name: str, count: _Count) -> tuple[int, _Level] | None:
-    """None for what is a directory no more."""
-    try:
-        inner = os.open(name, _FLAGS, dir_fd=fd)
-    except OSError:
-        return None
-    return inner, _look(inner, os.fstat(inner), count)
-
-
-def _look(fd: int, status: os.stat_result, count: _Count) -> _Level:
-    level = _Level(_identity(status))
-    with os.scandir(fd) as entries:
-        for entry in entries:
-            try:
-                found = entry.stat(follow_symlinks=False)
-            except FileNotFoundError:
-                continue
-            if found.st_dev != count.device:
-                continue
-            count.add(found)
-            if stat.S_ISDIR(found.st_mode):
-                level.directories.append(entry.name)
-    return level
-
-
-def _identity(status: os.stat_result) -> tuple[int, int]:
-    return status.st_dev, status.st_ino
+    return DiskUsage(count.bytes, count.inodes)

@@ -21,6 +21,7 @@ from kubelet.runtime.errors import RuntimeFailure
 from kubelet.runtime.protocol import IdMapping, Mount
 from kubelet.runtime.rootfs import RootPlan, Source
 from kubelet.runtime.syscalls import MOUNT_ATTR_NODEV, MOUNT_ATTR_NOEXEC, MOUNT_ATTR_NOSUID
+from kubelet.runtime.tree_walk import TreeWalk
 
 _QUIET = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC
 
@@ -114,10 +115,10 @@ def _map(tree_fd: int, path: str, user_namespace_fd: int) -> None:
 def give_away(path: str, ids: IdMapping) -> None:
     """Give what is there to the same ids inside. Safe to repeat: what has been given stays."""
     _give(path, ids, None)
-    for _directory, names, files, fd in os.fwalk(path):  # which follows no link, whoever puts it
-        for name in (*names, *files):
+    for fd, entries in TreeWalk(path):
+        for entry in entries:
             with contextlib.suppress(FileNotFoundError):  # replaced while we look
-                _give(name, ids, fd)
+                _give(entry.name, ids, fd)
 
 
 def _give(name: str, ids: IdMapping, directory_fd: int | None) -> None:

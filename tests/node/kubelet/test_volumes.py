@@ -14,7 +14,9 @@ import pytest
 from kubelet.environment import Surroundings
 from kubelet.ownership import give_to_group
 from kubelet.runtime.disk_usage import disk_usage
+from kubelet.runtime.tree_walk import TreeWalk
 from kubelet.volumes import VolumeError, Volumes
+from tests.support.deep_trees import make_deep
 from tests.unit.kubelet.containers import NODE
 
 
@@ -199,6 +201,16 @@ def test_a_volume_is_given_to_a_group_without_following_links(tmp_path: Path) ->
     assert outside.stat().st_mode & 0o777 == 0o600
     assert (volume / "deep" / "file").stat().st_gid == 2000
     assert volume.stat().st_mode & 0o7777 == 0o2775
+
+
+def test_a_volume_is_given_to_a_group_however_deep_it_is(tmp_path: Path) -> None:
+    volume = tmp_path / "volume"
+    volume.mkdir()
+    make_deep(volume, 3000, "a-directory-here")
+    give_to_group(str(volume), 2000)
+    groups = {os.fstat(fd).st_gid for fd, _ in TreeWalk(volume)}
+    subprocess.run(["rm", "-rf", volume], check=True)  # pytest's own way fails at this depth
+    assert groups == {2000}
 
 
 def test_on_root_mismatch_a_volume_that_is_given_already_is_left_alone(tmp_path: Path) -> None:

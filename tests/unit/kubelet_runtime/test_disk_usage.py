@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from kubelet.runtime import disk_usage as module
 from kubelet.runtime.disk_usage import DiskUsage, disk_usage
+from kubelet.runtime.tree_walk import TreeWalk
 
 MI = 1 << 20
 
@@ -65,12 +65,12 @@ def test_a_directory_that_is_moved_away_while_it_is_looked_at_does_not_lead_out(
     (tmp_path / "out").mkdir()
     for number in range(5):
         (tmp_path / f"out/{number}").mkdir()
-    as_it_is = module._enter
+    as_it_is = TreeWalk._is_entered
 
-    def move_after_entering(fd: int, name: str, count: object) -> object:
-        entered = as_it_is(fd, name, count)  # type: ignore[arg-type]
+    def move_after_entering(walk: TreeWalk, name: str) -> bool:
+        is_entered = as_it_is(walk, name)
         (tmp_path / "in/one").rename(tmp_path / "out/one")
-        return entered
+        return is_entered
 
-    monkeypatch.setattr(module, "_enter", move_after_entering)
+    monkeypatch.setattr(TreeWalk, "_is_entered", move_after_entering)
     assert disk_usage(str(tmp_path / "in")).inodes == 2

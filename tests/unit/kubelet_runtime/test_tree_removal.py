@@ -11,6 +11,7 @@ import pytest
 
 from kubelet.runtime import tree_removal
 from kubelet.runtime.tree_removal import remove_tree
+from kubelet.runtime.tree_walk import TreeWalk
 from tests.support.deep_trees import make_deep
 
 
@@ -69,14 +70,15 @@ def test_a_directory_that_is_moved_away_meanwhile_does_not_lead_out(
     (tree / "one/two").mkdir(parents=True)
     (tmp_path / "out/one").mkdir(parents=True)
     (tmp_path / "out/other").mkdir()
-    as_it_is = tree_removal._Look._go_down
+    as_it_is = TreeWalk._is_entered
 
-    def move_after_entering(look: tree_removal._Look, name: str) -> None:
-        as_it_is(look, name)
+    def move_after_entering(walk: TreeWalk, name: str) -> bool:
+        is_entered = as_it_is(walk, name)
         if name == "two":
             (tree / "one/two").rename(tmp_path / "out/two")
+        return is_entered
 
-    monkeypatch.setattr(tree_removal._Look, "_go_down", move_after_entering)
+    monkeypatch.setattr(TreeWalk, "_is_entered", move_after_entering)
     remove_tree(tree)
     assert sorted(os.listdir(tmp_path)) == ["out"]
     assert sorted(os.listdir(tmp_path / "out")) == ["one", "other", "two"]
