@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from podium.api.meta import parse_time
 from podium.cli.options import api_options
 from podium.cli.targets import parse_one
 
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from podium.cli.connection import Connection
 
 FOLLOW_EVERY_S = 0.5  # spans come in batches; nothing is known sooner
+TOLD_WITHIN_S, AGAIN_S = 1.5, 0.25  # what a component has done, and how often to look for it
 
 
 @click.command()
@@ -52,8 +54,21 @@ def command(
     else:
         from podium.cli.trace_text import lines
 
-        for line in lines(api.request("GET", path, query=query), show_all=show_all):
+        for line in lines(_all_told(api, path, query), show_all=show_all):
             click.echo(line)
+
+
+def _all_told(api: Connection, path: str, query: dict[str, Any]) -> dict[str, Any]:
+    """The trace, also of what has been done just now: a span comes later than the change that it
+    wrote. One whose process was killed never comes; of what is long past nothing is awaited."""
+    until = time.monotonic() + TOLD_WITHIN_S
+    while True:
+        answer = api.request("GET", path, query=query)
+        ended = parse_time(answer["began"]).timestamp() + answer["durationMs"] / 1000
+        is_fresh = time.time() - ended < TOLD_WITHIN_S
+        if not answer["unfinished"] or not is_fresh or time.monotonic() > until:
+            return answer
+        time.sleep(AGAIN_S)
 
 
 def _print_otlp(answer: dict[str, Any]) -> None:

@@ -124,6 +124,13 @@ def test_a_pods_trace_goes_up_to_the_apply_and_its_start_has_a_budget(
     assert "within Kubernetes' 5 s" in cluster.podium("-n", space, "describe", "pod", pod).stdout
 
 
+def test_who_asks_at_once_sees_what_has_just_been_done(cluster: Cluster, space: str) -> None:
+    cluster.podium("-n", space, "apply", "--wait", "-f", "-", stdin=a_deployment("web", 1))
+    shown = cluster.podium("-n", space, "trace", "deployment/web").stdout
+    assert "1 of 1 Pods Ready" in shown
+    assert "unfinished" not in shown
+
+
 def test_scaling_up_is_a_trace_of_its_own(cluster: Cluster, space: str) -> None:
     cluster.podium("-n", space, "apply", "--wait", "-f", "-", stdin=a_deployment("web", 1))
     first = trace_of(cluster, space, "web")
