@@ -3,8 +3,9 @@
 Room kubelet/inspect; pure. It goes through the operations that runtime/operations.py recorded, in
 their order, and has a line of shell for each; the network's commands are those that stand in the
 netlink requests. Three scripts in one, as the runtime has three processes: outside (sandbox,
-cgroups), the container's own mount namespace, and, once its root is changed and no tool of the host
-can be reached any more, a few system calls by python3. All names are the script's own.
+cgroups), the container's own mount namespace (two with a user namespace: its root is made outside
+of that), and, once its root is changed and no tool of the host can be reached any more, a few
+system calls by python3. All names are the script's own.
 """
 
 from __future__ import annotations
@@ -48,6 +49,7 @@ _COMMENTS = {
         "open_tree",
         True,
     ): "what of /proc may be read and not be written: mounted upon itself, read-only",
+    ("map_ids", False): "idmapped: what is root's there is root's inside (mount_setattr(2))",
     ("mknod", True): "the devices that every container has",
     ("limit_files", True): "setrlimit(2)",
     ("remount_readonly", True): "read-only as a whole, what is mounted below it not",
@@ -59,6 +61,7 @@ _OF_MOUNTS = {
     "/dev/pts": "terminals and message queues of its own",
     "/proc/acpi": "what of /proc and /sys tells too much: hidden below nothing",
 }  # fmt: skip
+_OF_ROOT = ("unshare", "open_tree")  # with which its first process begins to make its root
 _TOP_CONTROLS = tuple(f"/sys/fs/cgroup/{name}cgroup.subtree_control" for name in ("", "unified/"))
 
 
@@ -91,17 +94,11 @@ class _Writer:
     _count: int = 0
     _said: set[str] = field(default_factory=set)
     _is_inside: bool = False  # the root was changed: paths are the container's
-    _has_user_namespace: bool = False
 
     def lines(self) -> Iterator[str]:
         everything = [*self.done.sandbox, *self.done.container]
         if any(one[0] == "cut off" for one in everything):
             raise NotRepeatable("too much was done to make this container: the record is cut off")
-        if any(one[0] in ("map_ids", "new_mount") for one in everything):
-            raise NotRepeatable(
-                f"container {self.subject.container} is in a user namespace: its root is made of "
-                "idmapped mounts (mount_setattr(2)), for which there is no command"
-            )
         yield from self._head()
         yield from self._sandbox()
         yield from self._network()
@@ -157,11 +154,7 @@ class _Writer:
 
     def _sandbox(self) -> Iterator[str]:
         yield "\n### 1. The sandbox: the namespaces that the Pod's containers share"
-        flags = 0
-        for one in self.done.sandbox:
-            if one[0] == "unshare":
-                flags |= one[1]
-        kinds = " ".join(word for flag, word in _FLAGS if flags & flag)
+        kinds = _kinds(self._sandbox_flags())
         shares_pid = self.subject.pid_namespace == "pod"
         if shares_pid:
             yield "# and a PID namespace: its first process stands for podium-init"
@@ -176,6 +169,18 @@ class _Writer:
         match one:
             case ("sethostname", name):
                 yield f'nsenter --target "$SANDBOX" --uts -- hostname {shlex.quote(name)}'
+            case ("user_namespace", first, length, _):
+                yield "# root inside is nobody outside; what the script makes must be its own"
+                for name in ("uid_map", "gid_map"):
+                    yield f'echo "0 {first} {length}" > "/proc/$SANDBOX/{name}"'
+                yield f'chown {first}:{first} "$RUN" "$RUN/tree"'
+            case ("chown", path, owner):
+                yield f"chown {owner}:{owner} {self._path(path)}"
+            case ("inherit_devices", shared):
+                yield from self._devices(shared)
+            case ("device_program", _):
+                yield "# which devices may be opened: a BPF program judges that on cgroup v2, which"
+                yield "# no command loads; here every device may that the script may itself open"
             case ("loopback_up",):
                 yield 'nsenter --target "$SANDBOX" --net -- ip link set lo up'
             case ("sysctl", path, value):
@@ -195,6 +200,24 @@ class _Writer:
             yield f"echo {shlex.quote(value)} > {self._path(path)}"
         elif path in _TOP_CONTROLS:
             yield f"echo {shlex.quote(value)} > {shlex.quote(path)}"
+
+    def _devices(self, shared: str) -> Iterator[str]:
+        """What every process below the launcher has; here a list of its own."""
+        own = shlex.quote(posixpath.dirname(posixpath.dirname(shared))) + '/"$NAME"/container'
+        yield "# the devices that may be opened are those of all containers of the node"
+        yield f"mkdir -p {own}; echo a > {own}/devices.deny"
+        yield f'while read -r rule; do echo "$rule" > {own}/devices.allow'
+        yield f"done < {shlex.quote(shared)}/devices.list"
+
+    def _sandbox_flags(self) -> int:
+        flags = 0
+        for one in self.done.sandbox:
+            match one:
+                case ("unshare", more):
+                    flags |= more
+                case ("user_namespace", _, _, more):
+                    flags |= more | syscalls.CLONE_NEWUSER
+        return flags
 
     def _network(self) -> Iterator[str]:
         if not self.network:
@@ -237,10 +260,16 @@ class _Writer:
         yield "# What follows runs in the new namespaces: the script writes it down for itself."
         yield "cat > \"$RUN/process.sh\" <<'PROCESS'"
         yield "set -euo pipefail"
-        index = next((n for n, one in enumerate(done) if one[0] == "unshare"), len(done))
+        yield 'exec 9< "${ENVIRON:-/dev/null}"'
+        for one in self.done.container:
+            if one[0] == "inherit_devices":
+                place = posixpath.dirname(posixpath.dirname(one[1]))
+                yield f'echo 0 > {shlex.quote(place)}/"$NAME"/container/cgroup.procs'
+        kinds = [one[0] for one in done]
+        index = next((n for n, kind in enumerate(kinds) if kind in _OF_ROOT), len(done))
         for one in done[:index]:
             yield from self._joining(one)
-        if index < len(done):
+        if "unshare" in kinds[index:]:
             yield "# unshare(CLONE_NEWCGROUP): from now on these cgroups are the root that it sees"
             yield 'exec unshare --cgroup -- bash "$RUN/root.sh"'
         else:
@@ -249,7 +278,9 @@ class _Writer:
         yield ""
         yield "cat > \"$RUN/root.sh\" <<'ROOT'"
         yield from _text("root.sh")
-        for one in done[index + 1 :]:
+        if self._sandbox_flags() & syscalls.CLONE_NEWUSER:
+            yield from _text("map_ids.sh")
+        for one in done[index:]:
             yield from self._inside(one)
         yield "\n# The runtime changed its root before it mounted anything, so that no link in"
         yield "# an image leads out; a shell needs the host's tools, so here that comes last."
@@ -263,15 +294,17 @@ class _Writer:
     def _joining(self, one: Operation) -> Iterator[str]:
         match one:
             case ("write", path, "0") if path.endswith("cgroup.procs"):
-                own = self._cgroup_path(path)
-                yield f"echo 0 > {own or shlex.quote(path)}"
+                if own := self._cgroup_path(path):
+                    yield f"echo 0 > {own}"
+                else:
+                    yield f"# {path}: every device may be opened, as everywhere above"
             case ("write", "/proc/self/oom_score_adj", value):
                 words = f'echo "oom_score_adj {value} is not allowed here" >&2'
                 yield f"echo {value} > /proc/self/oom_score_adj || {words}"
 
     def _inside(self, one: Operation) -> Iterator[str]:
         name, *args = one
-        comment = _COMMENTS.get((name, self._is_inside))
+        comment = _COMMENTS.get((name, self._is_inside)) if args[1:2] != ["."] else None
         if name == "mount" and args[1] in _OF_MOUNTS:
             comment = _OF_MOUNTS[args[1]]
         if comment and comment not in self._said:
@@ -283,6 +316,9 @@ class _Writer:
 
     def _do_open_tree(self, fd: int, path: str, with_mounts_below: bool) -> Iterator[str]:
         if self._is_inside and path.startswith("/dev/pts/"):
+            return
+        if path == ".":
+            self._trees[fd] = "root"
             return
         if not with_mounts_below:  # the /proc of a neighbour's PID namespace, in which we are too
             self._trees[fd] = "proc"
@@ -303,8 +339,40 @@ class _Writer:
         tree = self._trees.pop(fd, "")
         if tree == "proc":
             yield 'mount -t proc -o nosuid,nodev,noexec proc "$ROOT"/proc'
-        elif tree:
+        elif tree == "root":
+            yield "# the copy of it is not locked to where it is, and so can become /"
+            yield 'mount --rbind "$ROOT" "$ROOT"'
+        elif tree.startswith("mount "):
+            yield f"{tree} {self._path(target)}"
+        elif tree and self._is_inside:
             yield f"give {tree} {self._path(target)}"
+        elif tree:
+            yield f"mount --move -- {tree} {shlex.quote(target)}"
+
+    def _do_new_mount(self, fd: int, kind: str, attributes: int) -> Iterator[str]:
+        said = ",".join(word for flag, word in _OPTIONS if attributes & flag)  # the same numbers
+        self._trees[fd] = f"mount -t {kind} -o {said} {kind}"
+        yield from ()
+
+    def _do_map_ids(self, fd: int) -> Iterator[str]:
+        if tree := self._trees.get(fd):
+            yield f"map_ids {tree}"
+
+    def _do_chroot(self, _: str) -> Iterator[str]:
+        if not self._is_inside:
+            self._is_inside = True
+            yield "# ---- its root: what the runtime mounts as the host's root, below chroot(2)"
+
+    def _do_clone(self, flags: int) -> Iterator[str]:
+        """Once more, for a user namespace: with a copy of the mounts, which the kernel locks."""
+        kinds = f"--mount --propagation unchanged {_kinds(flags)} --fork --kill-child"
+        yield "# ---- from here on as root of the user namespace, who is nobody outside"
+        enter = 'exec nsenter --target "$SANDBOX" --user --'
+        yield f'{enter} unshare {kinds} -- bash "$RUN/inside.sh"'
+        yield "ROOT"
+        yield ""
+        yield "cat > \"$RUN/inside.sh\" <<'ROOT'"
+        yield from _text("root.sh")
 
     def _do_overlay(self, lower: list[str], directory: str) -> Iterator[str]:
         yield "# the image's layers, the topmost first, below a layer of its own"
@@ -329,14 +397,18 @@ class _Writer:
         yield f"mount -t {kind} {said}{shlex.quote(source)} {self._path(target)}"
 
     def _do_pivot_root(self, *_: str) -> Iterator[str]:
+        if not self._is_inside:
+            yield "# ---- its root: what the runtime mounts after pivot_root(2)"
         self._is_inside = True
-        yield "# ---- its root: what the runtime mounts after pivot_root(2)"
 
     def _do_remount_readonly(self, target: str) -> Iterator[str]:
         yield f"mount -o remount,bind,ro {self._path(target)}"
 
     def _do_mkdir(self, path: str, mode: int) -> Iterator[str]:
         yield f"mkdir -p -m {mode:o} {self._path(path)}"
+
+    def _do_chown(self, path: str, owner: int) -> Iterator[str]:
+        yield f"chown -h {owner}:{owner} {self._path(path)}"
 
     def _do_touch(self, path: str) -> Iterator[str]:
         yield f": > {self._path(path)}"
@@ -361,16 +433,19 @@ class _Writer:
         kinds = "--mount --propagation unchanged"
         if clone & syscalls.CLONE_NEWPID:
             kinds += " --pid --fork --kill-child"
-        enter = " ".join(
-            word for flag, word in _FLAGS[:3]
-            if any(one[0] == "unshare" and one[1] & flag for one in self.done.sandbox)
-        ) + (" --pid" if self.subject.pid_namespace == "pod" else "")  # fmt: skip
+        enter = _kinds(self._sandbox_flags() & ~syscalls.CLONE_NEWUSER)
+        enter += " --pid" if self.subject.pid_namespace == "pod" else ""
         yield "\n### 5. clone(2) it into the sandbox's namespaces and new ones of its own"
-        yield "export RUN NAME ENVIRON ROOT"
+        yield "export RUN NAME ENVIRON ROOT SANDBOX"
         into = f'nsenter --target "$SANDBOX" {enter} -- ' if enter.strip() else ""
         yield f'{into}unshare {kinds} -- bash "$RUN/process.sh" < /dev/null & CONTAINER=$!'
         yield 'echo "$NAME: container started; its cgroups are called $NAME/container" >&2'
         yield 'wait "$CONTAINER"'
+
+
+def _kinds(flags: int) -> str:
+    """ "--ipc --net": of namespaces, as unshare(1) and nsenter(1) call them."""
+    return " ".join(word for flag, word in _FLAGS if flags & flag)
 
 
 def _text(name: str) -> list[str]:

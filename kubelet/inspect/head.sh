@@ -4,8 +4,8 @@
 # (Debian 12: bash, util-linux, iproute2, python3). It makes a second container of the same image
 # and volumes and runs the same command in it; it ends when that ends, or when it is interrupted,
 # and removes all that it made. Volumes are the Pod's own: what one writes there the other sees.
-# Not repeated: the log (what the command says goes to this terminal), a terminal of its own, the
-# device cgroup (v2: a BPF program), hostPorts, bandwidth.
+# Not repeated: the log (what the command says goes to this terminal), a terminal of its own,
+# hostPorts, bandwidth.
 set -euo pipefail
 [ "$(id -u)" = 0 ] || { echo "this must be run as root" >&2; exit 1; }
 

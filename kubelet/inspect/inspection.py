@@ -77,10 +77,7 @@ class Inspector:
         except ContainerNotFound:
             raise NotRepeatable(f"container {name} has gone") from None
         if done is None:
-            raise NotRepeatable(
-                f"nobody has recorded how container {name} was made: only Podium's own engine "
-                "does, once it runs"
-            )
+            raise NotRepeatable(_why_unrecorded(pod, name, status.engine))
         about, spec = pod["metadata"], pod["spec"]
         kind = "node" if spec.get("hostPID") else "container"
         subject = Subject(
@@ -221,6 +218,20 @@ def _not_there(pod: Object, name: str) -> Object:
         return {"state": "exited", "exitCode": ended.get("exitCode"), "message": _ENDED}
     reason = (state.get("waiting") or {}).get("reason") or "ContainerCreating"
     return {"state": "waiting", "message": f"it was not made yet ({reason})"}
+
+
+def _why_unrecorded(pod: Object, name: str, engine: str) -> str:
+    if engine != "podium":
+        return (
+            f"container {name} was made by {engine}, which does not tell what it did; Podium's "
+            "own engine (podium up --runtime podium) does"
+        )
+    if pod["spec"].get("hostUsers") is False and pod["spec"].get("shareProcessNamespace"):
+        return (
+            f"container {name} is in a user namespace and shares its PID namespace: others saw its "
+            "first process while it was made, so its word on what it did is not taken"
+        )
+    return f"nobody has recorded how container {name} was made: it has not run yet, or is too old"
 
 
 class Neighbour:

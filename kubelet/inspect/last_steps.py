@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from kubelet.runtime import syscalls
-from kubelet.runtime.capabilities import NAMES
+from kubelet.runtime.capabilities import NAMES, SYS_ADMIN
 
 _HEAD = '''\
 """The same system calls as the runtime's, in its order; beside each the command that is like it."""
@@ -38,10 +38,9 @@ def seccomp(program):
     code = ctypes.create_string_buffer(program, len(program))
     call("seccomp", 1, 0, struct.pack("=HxxxxxxQ", len(program) // 8, ctypes.addressof(code)))
 
-env = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"}
-if os.environ["ENVIRON"]:
-    with open(os.environ["ENVIRON"], "rb") as file:
-        env = dict(word.split(b"=", 1) for word in file.read().split(b"\\0") if b"=" in word)
+with open(9, "rb") as file:  # the live one's /proc/<pid>/environ, opened by process.sh
+    env = dict(word.split(b"=", 1) for word in file.read().split(b"\\0") if b"=" in word)
+env = env or {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"}
 
 os.chdir(os.environ["ROOT"])
 call("pivot_root", b".", b".")          # pivot_root . .
@@ -63,7 +62,8 @@ def lines(done: Sequence[tuple[Any, ...]]) -> Iterator[str]:
                 last = effective
                 yield from _capset(effective, permitted)
             case ("seccomp",):
-                yield from _filter(program, last, has_admin=has_no_new_privileges)
+                is_ready = has_no_new_privileges or bool(last & SYS_ADMIN)
+                yield from _filter(program, last, may_be_set=is_ready)
             case _:
                 yield from _step(one)
 
@@ -100,14 +100,13 @@ def _capset(effective: int, permitted: int) -> Iterator[str]:
     yield f"capset({effective:#x}, {permitted:#x})  # capsh --caps=…"
 
 
-def _filter(program: str, effective: int, *, has_admin: bool) -> Iterator[str]:
+def _filter(program: str, effective: int, *, may_be_set: bool) -> Iterator[str]:
     """With no_new_privs everybody may; else it takes CAP_SYS_ADMIN, which is given up after it."""
-    admin = 1 << NAMES.index("CAP_SYS_ADMIN")
     yield "# seccomp(2): no command sets a filter; this is the program that the kubelet compiled"
-    if not has_admin:
-        yield f"capset({effective | admin:#x}, {effective | admin:#x})"
+    if not may_be_set:
+        yield f"capset({effective | SYS_ADMIN:#x}, {effective | SYS_ADMIN:#x})"
     yield "seccomp(base64.b64decode("
     yield from (f"    {program[at : at + 88]!r}" for at in range(0, len(program), 88))
     yield "))"
-    if not has_admin:
+    if not may_be_set:
         yield f"capset({effective:#x}, {effective:#x})"

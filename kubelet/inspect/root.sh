@@ -13,5 +13,5 @@ read_only() {               # mount_setattr(2) with MOUNT_ATTR_RDONLY; "all": wi
 give() {                    # move_mount(2), never by a link out of the root
     [ "$(realpath -m -- "$2")" = "$(realpath -m -- "$ROOT")${2#"$ROOT"}" ] \
         || { echo "$2 leads out of the container's root" >&2; exit 1; }
-    mount --move -- "$1" "$2"
+    mount -n --move -- "$1" "$2"   # -n: the list in /run/mount is the host's
 }

@@ -105,12 +105,14 @@ def become_container(
             _get_ready(control, terminal, plan)
         else:
             _get_ready(control, terminal, plan)
+            # With hostPID others see it, but without CAP_SYS_PTRACE nobody speaks for it.
+            syscalls.prctl(syscalls.PR_SET_DUMPABLE, 0)  # until the exec
             mask = _become_user(plan)
-            _tell(control, plan)
+            _tell(control, plan, mask)
         _run(plan, mask)
 
 
-def _tell(control: int, plan: ProcessPlan) -> None:
+def _tell(control: int, plan: ProcessPlan, mask: int) -> None:
     """What was done, and what is left to do: nothing after this is recorded, for a filter may let
     nobody speak, and where others can see this process it may speak for them."""
     path = plan.argv[0]
@@ -121,7 +123,7 @@ def _tell(control: int, plan: ProcessPlan) -> None:
         return
     left = [
         ("chdir", plan.cwd),
-        *([("seccomp",)] if plan.seccomp else []),
+        *([("seccomp",)] if plan.seccomp and mask != _FILTERED else []),
         ("execve", path, plan.argv),
     ]
     with contextlib.suppress(OSError):
@@ -167,7 +169,7 @@ def _become_user_beside(control: int, neighbour: int, plan: ProcessPlan) -> int:
     if not plan.no_new_privileges:
         _set_filter(plan, mask)
         mask = _FILTERED
-    _tell(control, plan)
+    _tell(control, plan, mask)
     try:
         _become_sibling(control, syscalls.fork_sibling)
     except PermissionError:

@@ -16,7 +16,7 @@ import contextlib
 import errno
 import os
 
-from kubelet.runtime import rootfs, syscalls
+from kubelet.runtime import operations, rootfs, syscalls
 from kubelet.runtime.errors import RuntimeFailure
 from kubelet.runtime.protocol import IdMapping, Mount
 from kubelet.runtime.rootfs import RootPlan, Source
@@ -38,7 +38,7 @@ def prepare(plan: RootPlan, ids: IdMapping, user_namespace_fd: int) -> None:
     host_devices = rootfs.list_host_devices() if plan.privileged else []
     host_root = os.open("/", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     os.chdir(f"{plan.directory}/rootfs")
-    os.chroot(".")
+    operations.chroot(".")
     owner = ids.first_host_id
     for path in ("/proc", "/sys"):
         rootfs.make_mount_point(path, owner)
@@ -51,7 +51,7 @@ def prepare(plan: RootPlan, ids: IdMapping, user_namespace_fd: int) -> None:
     os.chdir("/")
     root = os.open(".", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     os.fchdir(host_root)
-    os.chroot(".")
+    operations.chroot(".")
     os.fchdir(root)
     os.close(root)
     os.close(host_root)

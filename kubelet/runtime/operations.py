@@ -74,3 +74,15 @@ def mknod(path: str, mode: int, device: int) -> None:
 def symlink(target: str, path: str) -> None:
     os.symlink(target, path)
     note("symlink", target, path)
+
+
+def give(path: str, owner: int) -> None:
+    """To a user and the group of the same number; to root goes without saying."""
+    os.chown(path, owner, owner)
+    if owner:
+        note("chown", path, owner)
+
+
+def chroot(path: str) -> None:
+    os.chroot(path)
+    note("chroot", path)

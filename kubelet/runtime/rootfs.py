@@ -92,7 +92,7 @@ def make_directories(directory: str, owner: int) -> None:
     """What an overlay needs; the rest of this module runs in the child."""
     for name in ("upper", "work", "rootfs"):
         operations.mkdir(f"{directory}/{name}")
-    os.chown(f"{directory}/upper", owner, owner)  # it is the new root directory
+    operations.give(f"{directory}/upper", owner)  # it is the new root directory
 
 
 def enter(plan: RootPlan, proc_fd: int = -1) -> None:
@@ -189,7 +189,7 @@ def attach(source: Source, owner: int = 0) -> None:
         make_directory(os.path.dirname(target), owner)
         os.close(os.open(target, os.O_CREAT | os.O_WRONLY | os.O_CLOEXEC, 0o644))
         operations.note("touch", target)
-        os.chown(target, owner, owner)
+        operations.give(target, owner)
     place = os.open(target, os.O_PATH | os.O_CLOEXEC)
     try:
         _refuse_proc(source, place)
@@ -214,7 +214,7 @@ def make_directory(path: str, owner: int = 0) -> None:
         return
     make_directory(os.path.dirname(path), owner)
     operations.mkdir(path)
-    os.chown(path, owner, owner)
+    operations.give(path, owner)
 
 
 def make_mount_point(path: str, owner: int = 0) -> None:
@@ -280,7 +280,7 @@ def mount_dev(shm: Source, host_devices: list[tuple[str, int, int]], owner: int 
     syscalls.mount("tmpfs", "/dev", "tmpfs", MS_NOSUID | MS_STRICTATIME, data)
     for name, major, minor in _NODES:
         operations.mknod(f"/dev/{name}", stat.S_IFCHR | 0o666, os.makedev(major, minor))
-        os.chown(f"/dev/{name}", owner, owner)
+        operations.give(f"/dev/{name}", owner)
     for name, target in _DEV_LINKS.items():
         operations.symlink(target, f"/dev/{name}")
     for name in ("pts", "shm", "mqueue"):
@@ -288,7 +288,7 @@ def mount_dev(shm: Source, host_devices: list[tuple[str, int, int]], owner: int 
     attach(shm)
     for name, mode, device in host_devices:
         with contextlib.suppress(FileExistsError):
-            os.makedirs(os.path.dirname(f"/dev/{name}"), exist_ok=True)
+            make_directory(os.path.dirname(f"/dev/{name}"))
             operations.mknod(f"/dev/{name}", mode, device)
 
 
@@ -305,7 +305,7 @@ def make_node(device: Device, owner: int = 0) -> None:
     with contextlib.suppress(FileNotFoundError):  # a privileged container has the host's already
         os.unlink(device.path)
     operations.mknod(device.path, kind | device.mode, os.makedev(device.major, device.minor))
-    os.chown(device.path, owner, owner)
+    operations.give(device.path, owner)
 
 
 def list_host_devices() -> list[tuple[str, int, int]]:

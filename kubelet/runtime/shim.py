@@ -275,8 +275,7 @@ class Shim:
             operations.mkdir(self.shm_dir, 0o1777)
         os.chmod(self.shm_dir, 0o1777)
         if config.user_namespace:
-            first = config.user_namespace.first_host_id
-            os.chown(self.shm_dir, first, first)
+            operations.give(self.shm_dir, config.user_namespace.first_host_id)
 
     def _enter_namespaces(self, config: SandboxConfig) -> None:
         flags = 0 if config.host_ipc else syscalls.CLONE_NEWIPC

@@ -262,8 +262,9 @@ class Container:
                 self._become_running()
 
     def _hear(self, data: bytes) -> None:
-        """Once, and from a process that nobody else can have taken over."""
-        is_alone = self.config.pid_namespace == "container" or not self.pid
+        """Once, and from a process that nobody else can have taken over. Who could take
+        over one among the host's own (CAP_SYS_PTRACE) has the host already."""
+        is_alone = self.config.pid_namespace in ("container", "node") or not self.pid
         if is_alone and self._told is None:
             self._told = data.removeprefix(DID)
 

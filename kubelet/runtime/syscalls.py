@@ -212,9 +212,11 @@ def new_mount(kind: str, attributes: int) -> int:
         create = (_long(context_fd), _long(_FSCONFIG_CMD_CREATE), None, None, _long(0))
         _checked(_libc.syscall(_long(_SYS_FSCONFIG), *create), f"fsconfig {kind}")
         mount_it = (_long(context_fd), _long(_FSMOUNT_CLOEXEC), _long(attributes))
-        return _checked(_libc.syscall(_long(_SYS_FSMOUNT), *mount_it), f"fsmount {kind}")
+        mount_fd = _checked(_libc.syscall(_long(_SYS_FSMOUNT), *mount_it), f"fsmount {kind}")
     finally:
         os.close(context_fd)
+    operations.note("new_mount", mount_fd, kind, attributes)
+    return mount_fd
 
 
 def map_ids(tree_fd: int, user_namespace_fd: int) -> None:
@@ -327,6 +329,7 @@ def set_seccomp_filter(program: bytes) -> None:
     header = struct.pack("=HxxxxxxQ", len(program) // 8, ctypes.addressof(code))
     words = (_long(_SYS_SECCOMP), _long(_SECCOMP_SET_MODE_FILTER), _long(0), header)
     _checked(_libc.syscall(*words), "seccomp")
+    operations.note("seccomp")
 
 
 def bpf(command: int, attributes: bytes) -> int:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 
-from kubelet.runtime import syscalls
+from kubelet.runtime import operations, syscalls
 from kubelet.runtime.protocol import IdMapping
 
 
@@ -39,6 +39,7 @@ def make(ids: IdMapping, flags: int) -> int:
             syscalls.setns(pidfd, flags)
         finally:
             os.close(pidfd)
+        operations.note("user_namespace", ids.first_host_id, ids.length, flags)
         return os.open(f"/proc/{pid}/ns/user", os.O_RDONLY | os.O_CLOEXEC)
     finally:
         os.close(writer)

@@ -13,6 +13,8 @@ from ipaddress import IPv4Interface, IPv4Network
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from kubelet.inspect import mounts
 from kubelet.inspect.processes import Process
 from tests.e2e.test_inspect import inspect
@@ -166,15 +168,59 @@ def shape(line: str) -> tuple[str, IPv4Network]:
     return name, IPv4Interface(address).network
 
 
-def test_a_container_in_a_user_namespace_is_said_to_have_no_commands(ns: Namespaced) -> None:
-    pod = a_sleeper()
-    pod["spec"]["hostUsers"] = False
+KINDS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {  # of the Pod, of its container
+    "user namespace": ({"hostUsers": False}, {}),
+    "shared PID namespace": ({"shareProcessNamespace": True}, {}),
+    "privileged": ({}, {"securityContext": {"privileged": True}}),
+    "the host's": ({"hostPID": True, "hostIPC": True, "hostNetwork": True}, {"tty": True}),
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_script_builds_containers_of_every_kind(
+    ns: Namespaced, tmp_path: Path, kind: str
+) -> None:
+    of_pod, of_container = KINDS[kind]
+    data = {"name": "data", "mountPath": "/data"}
+    pod = a_sleeper(command=["sleep", "4567"], volumeMounts=[data], **of_container)
+    pod["spec"] |= of_pod | {"volumes": [{"name": "data", "emptyDir": {}}]}
     ns.apply(pod)
     ns.wait("pod/web", "condition=Ready")
-    argv = ("inspect", "pod/web", "-n", ns.name, "--as-commands")
-    refused = ns.cluster.podium(*argv, check=False)
-    assert refused.returncode == 1
-    assert "idmapped mounts (mount_setattr(2)), for which there is no command" in refused.stderr
+    live = inspect(ns, "web")["containers"][0]["pid"]
+    with running_by_hand(ns, as_commands(ns, tmp_path / "web.sh")) as pid:
+        assert privileges(pid) == privileges(live)
+        assert seen_files(pid) == seen_files(live)
+        assert of_the_host(pid) == of_the_host(live)
+        assert devices(pid) == devices(live)
+
+
+def seen_files(pid: int) -> tuple[list[Any], list[Any]]:
+    """Mounts, and whose the files are; a script's container has no terminal of its own."""
+    mounted = [one for one in seen_mounts(pid) if one[0] != "/dev/console"]
+    root = f"/proc/{pid}/root"
+    owners = [
+        (path.removeprefix(root), os.lstat(path).st_uid, oct(os.lstat(path).st_mode))
+        for pattern in ("/*", "/dev/*", "/etc/host*") for path in sorted(glob.glob(root + pattern))
+        if not path.endswith("/dev/console")
+    ]  # fmt: skip
+    return mounted, owners
+
+
+def of_the_host(pid: int) -> tuple[set[str], str]:
+    """The namespaces that it shares with this process, and the ids that it has outside."""
+    with Process(pid) as one, Process(os.getpid()) as own:
+        inside, outside = one.namespaces(), own.namespaces()
+        return {kind for kind in inside if inside[kind] == outside[kind]}, one.read("uid_map")
+
+
+def devices(pid: int) -> str:
+    """What it may open; v2 has a program for that, which is not read back."""
+    for line in Path(f"/proc/{pid}/cgroup").read_text().splitlines():
+        _number, name, path = line.split(":", 2)
+        file = Path(f"/sys/fs/cgroup/devices{path}/devices.list")
+        if name == "devices" and file.exists():
+            return file.read_text()
+    return ""
 
 
 def test_no_secret_stands_in_the_script_and_an_interrupt_cleans_up(

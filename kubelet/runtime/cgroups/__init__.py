@@ -14,6 +14,7 @@ import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
+from kubelet.runtime import operations
 from kubelet.runtime.cgroups import devices
 from kubelet.runtime.cgroups.hierarchy import Hierarchy, write
 from kubelet.runtime.cgroups.v1 import HierarchyV1, count_io_v1
@@ -127,6 +128,9 @@ class Cgroups:
             self.devices_v1.create(f"{self.root}/{leaf.path}", is_leaf=True)
             directory = self.devices_v1.directory(f"{self.root}/{leaf.path}")
             devices.restrict_v1(directory, leaf.devices)
+        elif self.devices_v1:
+            shared = self.devices_v1.directory(f"{self.root}/{SHIMS}")
+            operations.note("inherit_devices", shared)
         elif (tree := self._v2()) and self.device_program_fd >= 0:
             self._attach_program(leaf, tree.directory(f"{self.root}/{leaf.path}"))
 

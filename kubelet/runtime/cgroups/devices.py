@@ -17,7 +17,7 @@ import os
 import struct
 from collections.abc import Sequence
 
-from kubelet.runtime import syscalls
+from kubelet.runtime import operations, syscalls
 from kubelet.runtime.cgroups.hierarchy import write
 from kubelet.runtime.protocol import Device
 
@@ -68,6 +68,7 @@ def attach_program(program_fd: int, directory: str) -> None:
         syscalls.bpf(_PROG_ATTACH, struct.pack("=IIII", *words))
     finally:
         os.close(fd)
+    operations.note("device_program", directory)
 
 
 def device_program(more: Sequence[Device] = ()) -> bytes:

@@ -60,10 +60,37 @@ def test_words_of_a_container_are_never_shell() -> None:
     assert "os.execve('/bin/sh', ['sh', '-c', '\\'\\n\"$z'], env)" in lines
 
 
-@pytest.mark.parametrize("last", [("map_ids", 5), ("cut off",)])
-def test_what_has_no_commands_is_refused(last: tuple[Any, ...]) -> None:
+def test_what_is_in_a_user_namespace_is_made_outside_of_it_and_then_entered() -> None:
+    lines = written(
+        ("clone", syscalls.CLONE_NEWNS), ("open_tree", 5, "/srv", True), ("map_ids", 5),
+        ("chroot", "."), ("mkdir", "/data", 0o755), ("chown", "/data", 65536),
+        ("move_mount", 5, "/data"), ("chroot", "."), ("setns", syscalls.CLONE_NEWUSER),
+        ("clone", syscalls.CLONE_NEWNS | syscalls.CLONE_NEWPID), ("new_mount", 6, "proc", 2),
+        ("pivot_root", ".", "."), ("move_mount", 6, "/proc"),
+        sandbox=[("user_namespace", 65536, 65536, syscalls.CLONE_NEWIPC)],
+    )  # fmt: skip
+    order = [
+        "unshare --ipc --user -- sleep infinity & HOLDER=$!",
+        'echo "0 65536 65536" > "/proc/$SANDBOX/uid_map"',
+        'map_ids "$RUN"/tree/1', 'chown -h 65536:65536 "$ROOT"/data',
+        'give "$RUN"/tree/1 "$ROOT"/data',
+        'exec nsenter --target "$SANDBOX" --user -- unshare --mount --propagation unchanged --pid '
+        '--fork --kill-child -- bash "$RUN/inside.sh"',
+        'mount -t proc -o nosuid proc "$ROOT"/proc',
+    ]  # fmt: skip
+    assert [line for line in lines if line in order] == order
+
+
+def test_the_devices_of_all_containers_are_those_of_the_script_s_cgroup() -> None:
+    lines = written(("inherit_devices", "/sys/fs/cgroup/devices/podium-1/shims"), ("clone", 0))
+    own = '/sys/fs/cgroup/devices/"$NAME"/container'
+    assert f"mkdir -p {own}; echo a > {own}/devices.deny" in lines
+    assert f"echo 0 > {own}/cgroup.procs" in lines
+
+
+def test_a_record_that_is_cut_off_is_refused() -> None:
     with pytest.raises(NotRepeatable):
-        written(last)
+        written(("cut off",))
 
 
 def test_what_is_recorded_is_bounded_and_says_so() -> None:
