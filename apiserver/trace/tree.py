@@ -13,6 +13,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
+from podium.api.trace_context import COMMAND
+
 Object = dict[str, Any]
 
 VERBS = {"ADDED": "create", "MODIFIED": "change", "DELETED": "delete"}
@@ -119,7 +121,7 @@ def _add_writer(nodes: dict[str, Node], row: Object, span_of: dict[int, str]) ->
     if span_id not in nodes:
         revisions = [int(text) for text in row["reacted_to"].split(".") if text]
         parent_id = span_of.get(revisions[0], "") if revisions else ""
-        kind = "reconcile" if row["loop"] else "outside"
+        kind = _kind_of_writer(row["loop"])
         nodes[span_id] = Node(
             span_id, parent_id, kind, row["loop"] or "a program that traces", row["began"] or
             row["arrived"] or row["at"], row["at"], is_finished=False, reacted_to=revisions,
@@ -127,6 +129,12 @@ def _add_writer(nodes: dict[str, Node], row: Object, span_of: dict[int, str]) ->
         )  # fmt: skip
     elif not nodes[span_id].is_finished:
         nodes[span_id].ended_us = max(nodes[span_id].ended_us, row["at"])
+
+
+def _kind_of_writer(loop: str) -> str:
+    if not loop:
+        return "outside"
+    return "command" if loop.startswith(COMMAND) else "reconcile"
 
 
 def _add_whole(nodes: dict[str, Node], span: Object, span_of: dict[int, str]) -> None:
@@ -173,7 +181,8 @@ def _leads_to_itself(nodes: dict[str, Node], node: Node) -> bool:
 
 def only_about(root: Node, resource: str, uid: str) -> bool:
     """Cut from the tree what neither led to a change of the object, or a look at it, nor came of
-    one. Whether anything of it is left."""
+    one; what its command has written beside it is left, without what came of that. Whether anything
+    of it is left."""
     kept: set[str] = set()
     above: list[Node] = []
     for depth, node in preorder(root):
@@ -183,8 +192,14 @@ def only_about(root: Node, resource: str, uid: str) -> bool:
             kept.update(one.span_id for one in above)
             kept.update(one.span_id for one in node.walk())
     for node in list(root.walk()):
-        node.children = [child for child in node.children if child.span_id in kept]
+        node.children = [
+            child for child in node.children if child.span_id in kept or _is_beside(node, child)
+        ]
     return root.span_id in kept
+
+
+def _is_beside(parent: Node, child: Node) -> bool:
+    return parent.kind == "command" and child.kind == "change"
 
 
 def preorder(root: Node) -> Iterator[tuple[int, Node]]:

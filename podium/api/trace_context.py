@@ -5,6 +5,9 @@ from __future__ import annotations
 import random
 import time
 
+SPANS = "/podium/v1/spans"  # where they are told
+COMMAND = "podium-"  # so begin the names of commands' spans, as writes say them: podium-apply
+
 
 def now_us() -> int:
     """Microseconds since 1970."""

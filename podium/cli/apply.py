@@ -7,11 +7,13 @@ created (POST) or changed (PATCH, a strategic merge). What was done is told line
 from __future__ import annotations
 
 import copy
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from podium.cli.command_trace import traced
 from podium.cli.manifest_files import Manifest, read_manifests
 from podium.cli.options import api_options
 from podium.cli.output import OutputType, printer
@@ -64,20 +66,20 @@ def command(
         "fieldValidation": validate.capitalize(),
         "dryRun": "All" if dry_run == "server" else None,
     }
-    done, failed = [], False
-    for manifest in manifests:
-        result = _attempt(api, manifest, query, is_pretended=dry_run == "client")
-        if result is None:
-            failed = True
-            continue
-        done.append(result)
-        if output:
-            printer(output)(result.object)
-        else:
-            click.echo(f"{manifest} {result.outcome}{DRY_RUN_NOTE[dry_run]}")
+    done = []
+    with traced(api, "apply") if dry_run == "none" else nullcontext():
+        for manifest in manifests:
+            result = _attempt(api, manifest, query, is_pretended=dry_run == "client")
+            if result is None:
+                continue
+            done.append(result)
+            if output:
+                printer(output)(result.object)
+            else:
+                click.echo(f"{manifest} {result.outcome}{DRY_RUN_NOTE[dry_run]}")
     if wait and dry_run == "none":
         _wait_for(api, done, timeout)
-    if failed:
+    if len(done) < len(manifests):
         raise SystemExit(1)
 
 

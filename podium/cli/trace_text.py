@@ -14,6 +14,7 @@ from typing import Any
 Object = dict[str, Any]
 
 WIDTH = 100
+BESIDE_MAX = 10  # so many other objects of the same command are shown
 FULL_PODS = 3  # up to so many the steps of each Pod are shown in the tree
 NAME_WIDTH = 24
 _PHASES = ("scheduled", "sandbox", "network", "volumes", "image", "create", "start")
@@ -25,8 +26,7 @@ def lines(answer: Object, *, show_all: bool = False) -> Iterator[str]:
     """The whole text."""
     yield from headline(answer)
     folded: Counter[str] = Counter()
-    spans = answer["spans"]
-    for span in spans if show_all else _shown(spans, len(answer["pods"]) > FULL_PODS, folded):
+    for span in answer["spans"] if show_all else _shown(answer, folded):
         yield one_line(span)
     if answer["pods"]:
         yield ""
@@ -64,6 +64,8 @@ def _label(span: Object) -> str:
     if kind == "phase":
         what = [str(told[name]) for name in ("container", "image", "ip") if told.get(name)]
         return " ".join((span["name"], *what)) + end
+    if kind == "command":
+        return f"{span['name'].replace('-', ' ', 1)}{end}"
     if kind != "reconcile":
         return f"{span['name']}{end}"
     steps = ("queue", "read", "decide", "write")
@@ -71,10 +73,11 @@ def _label(span: Object) -> str:
     return f"[{span['name']}] {', '.join(spent)}{end}"
 
 
-def _shown(spans: list[Object], has_many_pods: bool, folded: Counter[str]) -> Iterator[Object]:
-    """Without what is folded; `folded` counts that."""
+def _shown(answer: Object, folded: Counter[str]) -> Iterator[Object]:
+    """The spans without what is folded; `folded` counts that."""
+    spans, has_many_pods = answer["spans"], len(answer["pods"]) > FULL_PODS
     hidden_below: int | None = None
-    useful = _leading_to_processes(spans)
+    useful = _leading_to_processes(spans) | _by_the_command(answer)
     for span in spans:
         depth = span["depth"]
         if hidden_below is not None and depth > hidden_below:
@@ -98,6 +101,15 @@ def _why_folded(span: Object, has_many_pods: bool, useful: set[str]) -> str | No
     if not leads_on and span["kind"] in ("change", "reconcile"):
         return "changes that led to no process"
     return None
+
+
+def _by_the_command(answer: Object) -> set[str]:
+    """What the command that is the root has written: some of it, and the object itself."""
+    if answer["spans"][0]["kind"] != "command":
+        return set()
+    written = [span for span in answer["spans"] if span["depth"] == 1]
+    own = [span for span in written if (span.get("object") or {}) == answer["object"]]
+    return {span["spanId"] for span in written[:BESIDE_MAX] + own}
 
 
 def _leading_to_processes(spans: list[Object]) -> set[str]:

@@ -16,12 +16,12 @@ from collections import deque
 
 import orjson
 
+from podium.api.trace_context import SPANS
 from podium.client import tracing
 from podium.client.errors import ApiError, ClientError
 from podium.client.http import Client
 from podium.client.tracing import SpanRecord
 
-PATH = "/podium/v1/spans"
 MAX_WAITING = 5000  # about a kilobyte each
 BATCH = 500
 GATHER_S = 0.5  # after the first, so that a burst is a few batches
@@ -85,7 +85,7 @@ class SpanSender:
         batch = [self._waiting[i] for i in range(min(BATCH, len(self._waiting)))]
         body = {"component": self._component, "dropped": self.dropped, "spans": batch}
         try:
-            self._client.raw("POST", PATH, body=orjson.dumps(body))
+            self._client.raw("POST", SPANS, body=orjson.dumps(body))
         except ApiError as error:
             if error.code >= 500 or error.code == 429:
                 return False

@@ -22,7 +22,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any, TypeVar
 
-from podium.api.trace_context import new_span_id, new_trace_id, now_us
+from podium.api.trace_context import COMMAND, new_span_id, new_trace_id, now_us
 from podium.client.causes import Cause, Reasons
 
 A = TypeVar("A")
@@ -34,11 +34,11 @@ ERROR_MAX = 200  # characters of a failure
 
 
 class Span:
-    """One reconcile under way."""
+    """One reconcile, or command, under way."""
 
-    def __init__(self, name: str, key: str, reasons: Reasons) -> None:
+    def __init__(self, name: str, key: str, reasons: Reasons, kind: str = "reconcile") -> None:
         first = reasons.first
-        self.name, self.key, self.reasons = name, key, reasons
+        self.name, self.key, self.reasons, self.kind = name, key, reasons, kind
         self.trace_id = first.trace_id if first else new_trace_id()
         self.span_id, self.parent_id = new_span_id(), first.span_id if first else ""
         self.began_us = now_us()
@@ -81,7 +81,7 @@ class Span:
         decide_us = max(0, ended_us - self.began_us - spent["read"] - spent["write"])
         return {
             "traceId": self.trace_id, "spanId": self.span_id, "parentId": self.parent_id,
-            "kind": "reconcile", "name": self.name, "key": self.key,
+            "kind": self.kind, "name": self.name, "key": self.key,
             "beganUs": self.began_us, "endedUs": ended_us, "reactedTo": self._revisions(),
             "attributes": {
                 "queueUs": max(0, self.began_us - since_us) if since_us else 0,
@@ -121,6 +121,24 @@ def reconciling(name: str, key: str, reasons: Reasons, *, always: bool = False) 
     """A span for one look at a key; told if something came of it, or `always`."""
     span = Span(name, key, reasons)
     span.must_be_told = always
+    try:
+        with _under_way(span):
+            yield span
+    finally:
+        if span.must_be_told:
+            tell(span.record(now_us()))
+
+
+@contextmanager
+def commanding(name: str) -> Iterator[Span]:
+    """A span for what a command writes, the root of a trace. Whoever commands tells it."""
+    with _under_way(Span(f"{COMMAND}{name}", "", Reasons(), "command")) as span:
+        yield span
+
+
+@contextmanager
+def _under_way(span: Span) -> Iterator[Span]:
+    """This thread's requests carry the span."""
     was_active, had_headers = _active.set(span), _headers.set(span.headers)
     try:
         yield span
@@ -130,8 +148,6 @@ def reconciling(name: str, key: str, reasons: Reasons, *, always: bool = False) 
     finally:
         _active.reset(was_active)
         _headers.reset(had_headers)
-        if span.must_be_told:
-            tell(span.record(now_us()))
 
 
 def note_failure(error: BaseException) -> None:

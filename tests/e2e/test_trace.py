@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -114,7 +115,9 @@ def test_a_pods_trace_goes_up_to_the_apply_and_its_start_has_a_budget(
     pod = trace_of(cluster, space, "web")["pods"][0]["name"]
     path = f"/podium/v1/trace/pods/{space}/{pod}"
     spans = json.loads(cluster.kubectl("get", "--raw", path).stdout)["spans"]
-    assert spans[0]["name"] == f"create deployments.apps {space}/web"
+    assert [(span["kind"], span["name"]) for span in spans[:2]] == [
+        ("command", "podium-apply"), ("change", f"create deployments.apps {space}/web"),
+    ]  # fmt: skip
     phases = {span["name"] for span in spans if span["kind"] == "phase"}
     assert phases >= {"sandbox", "network", "volumes", "image", "create", "cgroup", "rootfs",
                       "start", "exec", "ready"}  # fmt: skip
@@ -161,3 +164,35 @@ def test_what_has_no_trace_is_refused_clearly(
     answer = cluster.podium("-n", space, "trace", *words, check=False)
     assert answer.returncode == 1
     assert why in answer.stderr
+
+
+A_CONFIGMAP = '{"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "settings"}}'
+
+
+def test_all_objects_of_one_apply_are_one_trace(cluster: Cluster, space: str) -> None:
+    both = f"{A_CONFIGMAP}\n---\n{a_deployment('web', 1)}"
+    cluster.podium("-n", space, "apply", "--wait", "-f", "-", stdin=both)
+    trace = trace_of(cluster, space, "web")
+    beside = [span["name"] for span in trace["spans"] if span["depth"] == 1]
+    assert beside == [f"create configmaps {space}/settings", f"create deployments.apps {space}/web"]
+    command = trace["spans"][0]
+    assert (command["kind"], command["component"], trace["orphans"]) == ("command", "podium", 0)
+    assert command["durationMs"] < trace["pods"][0]["createdMs"] + trace["pods"][0]["readyMs"]
+    shown = cluster.podium("-n", space, "trace", "configmap/settings").stdout
+    assert "podium apply" in shown
+    assert "create deployments.apps" in shown
+
+
+def test_an_apply_that_is_killed_leaves_no_orphan(
+    cluster: Cluster, space: str, tmp_path: Path
+) -> None:
+    many = tmp_path / "many.yaml"
+    many.write_text("\n---\n".join(A_CONFIGMAP.replace("settings", f"c{n}") for n in range(300)))
+    argv = ("podium", "-n", space, "apply", "-f", str(many))
+    applying = cluster.first_lines(argv, "configmap/c5 ")  # and then it is killed
+    assert len(applying) < 300
+    path = f"/podium/v1/trace/configmaps/{space}/c5"
+    trace = json.loads(cluster.kubectl("get", "--raw", path).stdout)
+    command = trace["spans"][0]
+    assert (command["name"], command["isFinished"]) == ("podium-apply", False)
+    assert (trace["orphans"], trace["unfinished"]) == (0, 1)

@@ -87,6 +87,22 @@ def test_only_what_concerns_an_object_is_left() -> None:
     assert [node.span_id for node in root.walk()] == ["c1", "r", "c2", "s", "c4"]
 
 
+def test_a_command_that_was_interrupted_is_known_from_its_writes() -> None:
+    about = {"parent": "apply", "loop": "podium-apply", "began": 500}
+    (root,) = tree.roots([a_change(1, **about), a_change(2, **about)], [])
+    assert (root.kind, root.name, root.began_us) == ("command", "podium-apply", 500)
+    assert shape(root) == [(0, "apply", False), (1, "c1", True), (1, "c2", True)]
+
+
+def test_beside_an_object_is_what_its_command_wrote_but_not_what_came_of_that() -> None:
+    about = {"parent": "apply", "loop": "podium-apply"}
+    changes = [a_change(1, **about, uid="one"), a_change(2, **about, uid="other"),
+               a_change(3, parent="r", loop="loop", reacted_to="2")]  # fmt: skip
+    (root,) = tree.roots(changes, [a_span("s", "c1")])
+    assert tree.only_about(root, "pods", "one")
+    assert [node.span_id for node in root.walk()] == ["apply", "c1", "s", "c2"]
+
+
 def a_started_pod() -> tree.Node:
     """Created at 1 ms, bound at 3, its image there at 8, Ready at 11."""
     bound = a_change(3, parent="b", loop="scheduler-binding", reacted_to="1", uid="uid-1",

@@ -86,3 +86,20 @@ def test_otlp_has_ids_times_and_attributes() -> None:
     assert {span["traceId"] for span in spans} == {"ab" * 16}
     assert spans[0]["startTimeUnixNano"] == "1795653756125442000"
     assert {"key": "process.pid", "value": {"intValue": "77"}} in spans[4]["attributes"]
+
+
+def test_beside_an_object_stand_the_others_of_its_apply() -> None:
+    def wrote(number: int) -> dict[str, Any]:
+        about = {"resource": "configmaps", "namespace": "default", "name": f"c{number}"}
+        return a_span(number, 1, "change", f"create configmaps default/c{number}", object=about)
+
+    answer = a_trace(pods=0)
+    last = wrote(30)
+    answer |= {"object": last["object"],
+               "spans": [a_span(1, 0, "command", "podium-apply"),
+                         *(wrote(number) for number in range(10, 30)), last]}  # fmt: skip
+    text = "\n".join(lines(answer))
+    assert "  podium apply\n" in text
+    assert ("create configmaps default/c10" in text, "default/c25" in text) == (True, False)
+    assert "create configmaps default/c30" in text
+    assert "Folded: 10 changes that led to no process." in text

@@ -85,3 +85,13 @@ def test_what_is_wanted_within_a_span_is_wanted_for_its_reasons() -> None:
     with tracing.reconciling("scheduler", "default/web", REASONS):
         assert tracing.causes() == (CAUSE,)
     assert tracing.causes() == ()
+
+
+def test_a_command_is_the_root_of_a_trace_and_told_by_whoever_commands(
+    told: list[dict[str, Any]],
+) -> None:
+    with tracing.commanding("apply") as span, tracing.requesting(span, "POST"):
+        assert f"tracestate: podium=podium-apply/{span.began_us}/\r\n" in tracing.headers()
+    record = span.record(tracing.now_us())
+    assert (record["kind"], record["parentId"], record["reactedTo"]) == ("command", "", [])
+    assert (span.must_be_told, told, tracing.headers()) == (True, [], "")
