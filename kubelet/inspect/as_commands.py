@@ -18,6 +18,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from kubelet.inspect import last_steps
+from kubelet.network.firewall import host_port_match
+from kubelet.network.host_ports import Published
 from kubelet.network.pod_network import ByHand
 from kubelet.runtime import syscalls
 from kubelet.runtime.protocol import Operations
@@ -143,8 +145,12 @@ class _Writer:
             yield "HOST_END=hand$$             # the host's end of its veth"
             free = f"{self.network.free_ip}/{self.network.address.prefix_length}"
             yield f"ADDRESS=${{ADDRESS:-{free}}}  # of the node's Pod network; no Pod had it"
+            yield "IFB=hifb$$                 # what it sends goes out by this, if that is limited"
+            for port in sorted({one.host_port for one in self.network.ports}):
+                name, other = f"PORT_{port}", port % 32768 + 32768
+                yield f"{name}=${{{name}:-{other}}}  # of the node, for the live one's {port}"
         else:
-            yield "HOST_END=none"
+            yield "HOST_END=none IFB=none"
         environ = f"/proc/{who.pid}/environ" if who.pid else ""
         yield f"ENVIRON=${{ENVIRON:-{environ}}}  # of the live one; no Secret stands here"
         yield ""
@@ -226,13 +232,13 @@ class _Writer:
         own = self.network
         words = {
             own.address.host_interface: '"$HOST_END"', "NETNS": '"$SANDBOX"',
-            own.address.mac: '"$(mac_of "$ADDRESS")"',
+            own.address.mac: '"$(mac_of "$ADDRESS")"', own.ifb: '"$IFB"',
         }  # fmt: skip
         for command in own.on_host:
             if command[:3] == ("ip", "link", "set") and "alias" in command:
                 yield 'ip link set "$HOST_END" alias "$NAME"'
             elif command:
-                yield " ".join(words.get(word, shlex.quote(word)) for word in command)
+                yield _command(command, words)
         yield 'ip link set "$HOST_END" master "$BRIDGE" up'
         yield 'bridge link set dev "$HOST_END" hairpin on'
         inside = 'nsenter --target "$SANDBOX" --net -- ip'
@@ -241,6 +247,27 @@ class _Writer:
         yield f'{inside} address replace "$ADDRESS" broadcast + dev {name}'
         gateway = shlex.quote(own.address.gateway)
         yield f"{inside} route replace default via {gateway} dev {name}"
+        if own.limits:
+            yield "# its bandwidth: what goes to it waits here, what it sends takes a way round"
+        for command in own.limits:
+            yield _command(command, words)
+        if own.ports:
+            yield from self._host_ports(own.ports)
+
+    def _host_ports(self, ports: tuple[Published, ...]) -> Iterator[str]:
+        yield "# the node's ports that lead to it, others than the live one's (nftables)"
+        yield 'nft add table ip "$NAME"'
+        yield 'nft add chain ip "$NAME" hostports'
+        for one in ports:
+            to = f'"${{ADDRESS%/*}}:{one.container_port}"'
+            yield " ".join((
+                'nft add rule ip "$NAME" hostports', *host_port_match(one),
+                one.protocol.lower(), f'dport "$PORT_{one.host_port}" counter dnat to {to}',
+            ))  # fmt: skip
+        for hook, priority in (("prerouting", "dstnat"), ("output", "-100")):
+            chain = f"{{ type nat hook {hook} priority {priority}; }}"
+            yield f'nft add chain ip "$NAME" {hook} {shlex.quote(chain)}'
+            yield f'nft add rule ip "$NAME" {hook} jump hostports'
 
     # ---- the container ----
 
@@ -441,6 +468,10 @@ class _Writer:
         yield f'{into}unshare {kinds} -- bash "$RUN/process.sh" < /dev/null & CONTAINER=$!'
         yield 'echo "$NAME: container started; its cgroups are called $NAME/container" >&2'
         yield 'wait "$CONTAINER"'
+
+
+def _command(command: tuple[str, ...], words: dict[str, str]) -> str:
+    return " ".join(words.get(word, shlex.quote(word)) for word in command)
 
 
 def _kinds(flags: int) -> str:

@@ -7,7 +7,10 @@ cleanup() {                 # in reverse: processes, interface, mounts, files, c
     [ -n "$SANDBOX" ] && kill -9 "$SANDBOX" 2>/dev/null
     [ -n "$HOLDER" ] && kill -9 "$HOLDER" 2>/dev/null
     wait 2>/dev/null
-    [ "$HOST_END" = none ] || ip link delete "$HOST_END" 2>/dev/null
+    for link in "$HOST_END" "$IFB"; do
+        [ "$link" = none ] || ip link delete "$link" 2>/dev/null
+    done
+    command -v nft >/dev/null && nft delete table ip "$NAME" 2>/dev/null
     umount -R "$RUN" 2>/dev/null; umount -R "$RUN" 2>/dev/null
     rm -rf --one-file-system "$RUN"
     for directory in /sys/fs/cgroup{,/*}/"$NAME"{/container,}; do

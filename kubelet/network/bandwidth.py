@@ -83,6 +83,31 @@ def _explained(failure: OSError, module: str, which: str) -> Exception:
     return NetworkError(f"kubernetes.io/{which}-bandwidth: the kernel has no {module} ({failure})")
 
 
+def commands(kernel: Netlink, uid: str, host_end: str) -> list[tuple[str, ...]]:
+    """What limits the Pod now, as the kernel has it, by hand; the interfaces by their names."""
+    veth, ifb = links.find_link(kernel, host_end), links.find_link(kernel, ifb_name(uid))
+    found = []
+    if veth and (rate := _rate(kernel, veth.index)):
+        found.append((traffic.put_rate(veth.index, rate), host_end))
+    if veth and ifb and (rate := _rate(kernel, ifb.index)):
+        found += [
+            (links.add_ifb(ifb.name, veth.mtu), ifb.name),
+            (traffic.put_rate(ifb.index, rate), ifb.name),
+            (traffic.add_ingress(veth.index), host_end),
+            (traffic.redirect(veth.index, ifb.index), host_end),
+        ]
+    names = {traffic.OTHER: ifb.name if ifb else ""}
+    return [
+        tuple((names | {traffic.DEVICE: name}).get(word, word) for word in request.by_hand)
+        for request, name in found
+    ]
+
+
+def _rate(kernel: Netlink, interface: int) -> int:
+    """Bits a second of its queue, 0 for none."""
+    return 8 * max((one.rate_bytes for one in traffic.queues(kernel, interface)), default=0)
+
+
 def _try(kernel: Netlink, request: Request, ignored: tuple[int, ...]) -> None:
     try:
         kernel.send(request)

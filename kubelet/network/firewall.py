@@ -152,6 +152,12 @@ def _host_port_rules(table: str, ports: Iterable[Published]) -> list[Request]:
     ]  # fmt: skip
 
 
+def host_port_match(port: Published) -> tuple[str, ...]:
+    """The start of its rule, in nft's words."""
+    is_any = port.host_ip in ANY
+    return ("fib", "daddr", "type", "local") if is_any else ("ip", "daddr", port.host_ip)
+
+
 def _only(ip: str) -> ipaddress.IPv4Network:
     return ipaddress.IPv4Network(f"{ip}/32")
 

@@ -185,7 +185,9 @@ def add_ifb(name: str, mtu: int) -> Request:
         + u32(_MTU, mtu)
         + nested(_LINKINFO, text(_INFO_KIND, "ifb"))
     )
-    return Request(_NEWLINK, REQUEST | CREATE | EXCL, body, f"add interface {name}")
+    by_hand = ("ip", "link", "add", name, "mtu", str(mtu), "up", "type", "ifb")
+    says = f"add interface {name}"
+    return Request(_NEWLINK, REQUEST | CREATE | EXCL, body, says, by_hand=by_hand)
 
 
 def label(name: str, alias: str) -> Request:

@@ -20,11 +20,11 @@ from typing import Any
 
 from kubelet.network import links
 from kubelet.network.addresses import AddressPool, PodAddress, mac_of
-from kubelet.network.bandwidth import Bandwidth, ifb_name, put_bandwidth
+from kubelet.network.bandwidth import Bandwidth, commands, ifb_name, put_bandwidth
 from kubelet.network.conntrack import forget_udp
 from kubelet.network.errors import NetworkError, SubnetClash
 from kubelet.network.firewall import Services, put_firewall, put_host_ports, remove_firewall
-from kubelet.network.host_ports import HostPort, HostPorts
+from kubelet.network.host_ports import HostPort, HostPorts, Published
 from kubelet.network.links import Link
 from kubelet.network.namespace import netlink_inside, open_foreign
 from kubelet.network.netlink import Netlink, Request
@@ -45,6 +45,9 @@ class ByHand:
     free_ip: str
     interface: str  # inside
     on_host: tuple[tuple[str, ...], ...]
+    limits: tuple[tuple[str, ...], ...]  # for when it is on the bridge
+    ifb: str  # the interface that they speak of beside its own
+    ports: tuple[Published, ...]
 
 
 class PodNetwork:
@@ -203,10 +206,14 @@ class PodNetwork:
             name, 0, self._mtu, peer=POD_INTERFACE, peer_mac=address.mac, netns_fd=0
         )
         taken = set(self._pool.owners().values())
+        with Netlink.open() as kernel, self._ports.changing() as ports:
+            limits = tuple(commands(kernel, pod_uid, name))
+            published = tuple(one for one in ports.all() if one.owner == pod_uid)
         free = (str(host) for host in reversed(list(self.subnet.hosts())) if str(host) not in taken)
         return ByHand(
             address=address, bridge=self.bridge, free_ip=next(free, ip), interface=POD_INTERFACE,
             on_host=(pair.by_hand, links.label_port(name, pod_uid).by_hand),
+            limits=limits, ifb=ifb_name(pod_uid), ports=published,
         )  # fmt: skip
 
     def view(self, pod_uid: str, netns_path: str) -> dict[str, Any]:

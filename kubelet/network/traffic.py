@@ -36,6 +36,8 @@ from kubelet.network.netlink import (
     u32,
 )
 
+DEVICE, OTHER = "DEVICE", "OTHER"  # in a command: the interface, and the one redirected to
+
 _NEWQDISC, _DELQDISC, _GETQDISC = 36, 37, 38
 _NEWTFILTER, _GETTFILTER = 44, 46
 _TC = struct.Struct("=BxxxiIII")  # family, interface, handle, parent, info
@@ -86,7 +88,12 @@ def put_rate(interface: int, bits_per_s: int) -> Request:
         options.append(attribute(_TBF_RATE64, struct.pack("=Q", rate)))
     body = _TC.pack(0, interface, _FIRST, _ROOT, 0) + text(_KIND, "tbf")
     says = f"limit interface {interface} to {bits_per_s} bit/s"
-    return Request(_NEWQDISC, REQUEST | CREATE | REPLACE, body + nested(_OPTIONS, *options), says)
+    by_hand = (
+        "tc", "qdisc", "replace", "dev", DEVICE, "root", "handle", "1:", "tbf",
+        "rate", f"{rate * 8}bit", "burst", str(burst), "limit", str(limit),
+    )  # fmt: skip
+    body += nested(_OPTIONS, *options)
+    return Request(_NEWQDISC, REQUEST | CREATE | REPLACE, body, says, by_hand=by_hand)
 
 
 def remove_rate(interface: int) -> Request:
@@ -99,7 +106,8 @@ def add_ingress(interface: int) -> Request:
     """A place for filters on what comes in; EEXIST when it is there."""
     body = _TC.pack(0, interface, _INGRESS_HANDLE, _INGRESS, 0) + text(_KIND, "ingress")
     says = f"look at what comes in by interface {interface}"
-    return Request(_NEWQDISC, REQUEST | CREATE | EXCL, body, says)
+    by_hand = ("tc", "qdisc", "add", "dev", DEVICE, "handle", "ffff:", "ingress")
+    return Request(_NEWQDISC, REQUEST | CREATE | EXCL, body, says, by_hand=by_hand)
 
 
 def remove_ingress(interface: int) -> Request:
@@ -121,7 +129,11 @@ def redirect(interface: int, to: int) -> Request:
     body = _TC.pack(0, interface, 0x80000800, _INGRESS_HANDLE, info) + text(_KIND, "u32")
     options = nested(_OPTIONS, attribute(_U32_SELECTOR, everything), nested(_U32_ACTIONS, mirred))
     says = f"redirect what comes in by interface {interface} to {to}"
-    return Request(_NEWTFILTER, REQUEST | CREATE | EXCL, body + options, says)
+    by_hand = (
+        "tc", "filter", "add", "dev", DEVICE, "parent", "ffff:", "protocol", "all", "prio", "1",
+        "u32", "match", "u32", "0", "0", "action", "mirred", "egress", "redirect", "dev", OTHER,
+    )  # fmt: skip
+    return Request(_NEWTFILTER, REQUEST | CREATE | EXCL, body + options, says, by_hand=by_hand)
 
 
 # ---- what is there ----

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import glob
+import json
 import os
 import signal
 import subprocess
@@ -221,6 +222,40 @@ def devices(pid: int) -> str:
         if name == "devices" and file.exists():
             return file.read_text()
     return ""
+
+
+def test_bandwidth_and_host_ports_are_the_script_s_own(ns: Namespaced, tmp_path: Path) -> None:
+    port = {"containerPort": 80, "hostPort": 20480, "hostIP": "127.0.0.1"}
+    pod = a_sleeper(command=["sleep", "4567"], ports=[port])
+    pod["metadata"]["annotations"] = {
+        "kubernetes.io/ingress-bandwidth": "10M", "kubernetes.io/egress-bandwidth": "20M",
+    }  # fmt: skip
+    ns.apply(pod)
+    ns.wait("pod/web", "condition=Ready")
+    with running_by_hand(ns, as_commands(ns, tmp_path / "web.sh")) as pid:
+        (number,) = {line.split("by-hand-")[1].split("/")[0] for line in cgroups_of(pid)}
+        uid = ns.get("pod", "web")["metadata"]["uid"]
+        live = json.loads(told("ip", "-j", "link", "show"))
+        names = {one["ifname"] for one in live if one.get("ifalias") == uid}
+        ifb = next(name for name in names if name.startswith("ifb"))
+        assert limits(f"hand{number}") == limits(*names - {ifb})
+        assert limits(f"hifb{number}") == limits(ifb)
+        assert "mirred (Egress Redirect to device hifb" in told(
+            "tc", "filter", "show", "dev", f"hand{number}", "parent", "ffff:"
+        )
+        address = in_network_of(pid, "hostname", "-I").strip()
+        rules = told("nft", "list", "chain", "ip", f"by-hand-{number}", "hostports")
+        words = f"ip daddr 127.0.0.1 tcp dport {20480 + 32768}"
+        assert f"{words} counter packets 0 bytes 0 dnat to {address}:80" in rules
+
+
+def told(*command: str) -> str:
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout
+
+
+def limits(interface: str) -> list[tuple[str, Any]]:
+    queues = json.loads(told("tc", "-j", "qdisc", "show", "dev", interface))
+    return [(one["kind"], one["options"]) for one in queues]
 
 
 def test_no_secret_stands_in_the_script_and_an_interrupt_cleans_up(
