@@ -9,6 +9,7 @@ from pathlib import Path
 
 from tests.support.cluster import ContainerCgroups
 from tests.support.namespaced import Namespaced, a_script, a_sleeper
+from tests.support.waiting import PATIENCE
 
 NAMESPACES = ("pid", "mnt", "net", "ipc", "uts", "cgroup")
 QUOTA_S = 0.05  # of 500m in each period of 100 ms
@@ -87,7 +88,8 @@ def cpu_seconds(cgroup: ContainerCgroups) -> float:
 
 
 def test_a_fork_bomb_stops_at_the_pids_limit_and_harms_nobody(ns: Namespaced) -> None:
-    bomb = "i=0; while [ $i -lt 4000 ]; do sleep 30 & i=$((i+1)); done; echo reached $i"
+    sleeper = "sleep 999 >/dev/null 2>&1"  # longer than the slowest machine needs to start them all
+    bomb = f"i=0; while [ $i -lt 4000 ]; do {sleeper} & i=$((i+1)); done; echo reached $i"
     ns.apply(a_script("bomb", f"({bomb}) 2>&1 | tail -n 1; sleep 30"), a_sleeper("neighbour"))
     ns.wait("pod/neighbour", "condition=Ready")
     ns.cluster.until(lambda: "fork" in ns.out("logs", "bomb").lower(), timeout_s=45)
@@ -154,7 +156,8 @@ def test_graceful_end_sends_term_and_then_kill(ns: Namespaced) -> None:
         "polite", "trap 'echo bye; exit 0' TERM; echo up; while :; do sleep 0.1; done"
     )
     deaf = a_script("deaf", "trap '' TERM; echo up; while :; do sleep 0.1; done")
-    deaf["spec"]["terminationGracePeriodSeconds"] = 2
+    grace_s = int(2 * PATIENCE)
+    deaf["spec"]["terminationGracePeriodSeconds"] = grace_s
     ns.apply(polite, deaf)
     for pod in ("polite", "deaf"):
         ns.wait(f"pod/{pod}", "condition=Ready")
@@ -165,7 +168,7 @@ def test_graceful_end_sends_term_and_then_kill(ns: Namespaced) -> None:
     ns.kubectl("delete", "pod", "deaf", "--timeout=30s")
     deaf_s = time.monotonic() - began
     assert polite_s < deaf_s
-    assert deaf_s >= 2
+    assert deaf_s >= grace_s
 
 
 def test_pods_reach_each_other_by_ip(ns: Namespaced) -> None:

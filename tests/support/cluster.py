@@ -80,7 +80,7 @@ class Cluster:
             process.communicate()
 
     def _argv(self, program: str, args: tuple[str, ...]) -> list[str]:
-        return [*PODIUM, *args] if program == "podium" else [program, *args]
+        return [*PODIUM, *args] if program == "podium" else [program, *map(_patient, args)]
 
     def environment(self) -> dict[str, str]:
         return {
@@ -228,6 +228,13 @@ def _environment() -> dict[str, str]:
     # `make test` puts kubectl beside the interpreter on machines that have none.
     path = os.pathsep.join([str(Path(sys.executable).parent), kept.get("PATH", os.defpath)])
     return {**kept, "PATH": path, "PYTHONPATH": str(HOUSE)}
+
+
+def _patient(arg: str) -> str:
+    """An option of kubectl's with a bound, such as --timeout=30s, as long as this machine needs."""
+    option, is_bound, rest = arg.partition("timeout=")
+    is_bound = is_bound and option.startswith("--") and rest.endswith("s")
+    return f"{option}timeout={int(rest[:-1]) * PATIENCE:.0f}s" if is_bound else arg
 
 
 def _run(

@@ -9,7 +9,6 @@ from typing import Any
 import yaml
 
 from tests.support.cluster import Cluster
-from tests.support.waiting import PATIENCE
 
 
 class Namespaced:
@@ -45,12 +44,12 @@ class Namespaced:
             "wait",
             what,
             f"--for={condition}",
-            f"--timeout={timeout_s * PATIENCE:.0f}s",
+            f"--timeout={timeout_s}s",
             timeout_s=timeout_s + 15,
         )
 
     def rollout_done(self, what: str, timeout_s: int = 90) -> None:
-        limit = f"--timeout={timeout_s * PATIENCE:.0f}s"
+        limit = f"--timeout={timeout_s}s"
         self.kubectl("rollout", "status", what, limit, timeout_s=timeout_s + 15)
 
     def sh(self, pod: str, script: str, *args: str) -> str:
