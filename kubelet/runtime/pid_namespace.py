@@ -86,7 +86,8 @@ def _enter_empty_root(*, has_proc: bool) -> None:
     if has_proc:
         quiet = syscalls.MS_NOSUID | syscalls.MS_NODEV | syscalls.MS_NOEXEC
         os.mkdir("/proc/proc")
-        syscalls.mount("proc", "/proc/proc", "proc", quiet | syscalls.MS_RDONLY)
+        syscalls.mount("proc", "/proc/proc", "proc", quiet)
+        syscalls.remount_readonly("/proc/proc")  # this mount; MS_RDONLY would be for everybody's
     syscalls.remount_readonly("/proc")
     os.chdir("/proc")  # which directory is covered does not matter, but it must be there
     syscalls.pivot_root(".", ".")

@@ -49,6 +49,14 @@ def test_containers_of_a_pod_that_shares_its_pids_see_each_other(pods: Pods) -> 
     assert pods.sh(two, "cat /proc/$(pgrep -o sleep)/root/tmp/note") == "from one"
 
 
+def test_in_a_shared_namespace_a_process_may_write_its_own_files_in_proc(pods: Pods) -> None:
+    """The /proc that it got is that of the init, whose own mount is read-only."""
+    uid = pods.sandbox(shares_pid=True)
+    main = pods.sleeper(sandbox=uid, pid_namespace="pod")
+    score = "/proc/self/oom_score_adj"
+    assert pods.sh(main, f"echo 999 > {score}; cat {score}") == "999"
+
+
 def test_each_of_them_ends_alone_and_with_all_its_processes(pods: Pods) -> None:
     uid = pods.sandbox(shares_pid=True)
     one = pods.script(
