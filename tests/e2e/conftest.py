@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.support.browser import Page, chromium
 from tests.support.cluster import Cluster, running_cluster
 from tests.support.namespaced import Namespaced
 
@@ -27,3 +28,12 @@ def ns(cluster: Cluster) -> Iterator[Namespaced]:
     cluster.kubectl("create", "namespace", name)
     yield Namespaced(cluster, name)
     cluster.kubectl("delete", "namespace", name, "--wait=false")
+
+
+@pytest.fixture(scope="session")
+def browser(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
+    """A browser that has logged in by a one-time link, for all tests of the page."""
+    with chromium(tmp_path_factory.mktemp("chromium")) as page:
+        page.login(cluster)
+        page.until(lambda: page.text("#connection") == "live")
+        yield page

@@ -1,6 +1,7 @@
 """The page in a real headless Chromium: it shows what the API shows, live, to everybody.
 
-One browser for all of these tests. Screenshots go to artifacts/ for a person to look at.
+What holds for every view is in test_page_views.py. Screenshots go to artifacts/ for a person to
+look at.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from pathlib import Path
 import pytest
 from selenium.webdriver.common.by import By
 
-from tests.support.browser import PHONE, WIDE, Keys, Page, chromium, is_there, login_link
+from tests.support.browser import WIDE, Keys, Page, chromium, is_there, login_link
 from tests.support.cluster import Cluster
 from tests.support.namespaced import Namespaced, a_script, a_sleeper, a_web_deployment
 
@@ -24,24 +25,15 @@ pytestmark = [
 EVIL = "<img src=x onerror=alert(1)>"
 
 
-@pytest.fixture(scope="module")
-def logged_in(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
-    """A browser that has logged in by a one-time link."""
-    with chromium(tmp_path_factory.mktemp("chromium")) as page:
-        page.login(cluster)
-        page.until(lambda: page.text("#connection") == "live")
-        yield page
-
-
 @pytest.fixture
-def page(logged_in: Page, ns: Namespaced) -> Iterator[Page]:
+def page(browser: Page, ns: Namespaced) -> Iterator[Page]:
     """On the cluster's picture, narrowed to the test's namespace, with no complaint at the end."""
-    logged_in.size(*WIDE)
-    logged_in.open(f"/ui/?ns={ns.name}")
-    logged_in.until(lambda: logged_in.text("#connection") == "live")
-    logged_in.errors()
-    yield logged_in
-    assert logged_in.errors() == []
+    browser.size(*WIDE)
+    browser.open(f"/ui/?ns={ns.name}")
+    browser.until(lambda: browser.text("#connection") == "live")
+    browser.errors()
+    yield browser
+    assert browser.errors() == []
 
 
 def url(ns: Namespaced, kind: str, name: str, tab: str = "") -> str:
@@ -213,12 +205,10 @@ import(arguments[0] + "pod/screen.js").then(({ Screen }) => {
     ],
 )
 def test_a_terminal_understands_what_programs_write(
-    logged_in: Page, written: str, shown: list[str]
+    browser: Page, written: str, shown: list[str]
 ) -> None:
-    source = logged_in.js("return document.querySelector('script[type=module]').src")
-    lines, _ = logged_in.driver.execute_async_script(
-        SCREEN, source.removesuffix("main.js"), written
-    )
+    source = browser.js("return document.querySelector('script[type=module]').src")
+    lines, _ = browser.driver.execute_async_script(SCREEN, source.removesuffix("main.js"), written)
     assert lines == shown
 
 
@@ -313,7 +303,24 @@ def test_the_kernel_stands_beside_the_spec(page: Page, ns: Namespaced) -> None:
     page.shows(str(64 << 20), ".kernel")
     page.shows("its own", ".namespaces")
     page.shows("sleep infinity")
-    page.screenshot("page-kernel-1440")
+    assert ns.get("pod", "seen")["status"]["podIP"] in page.text(".net-path")
+    assert f"podium-{ns.cluster.id}" in page.text(".net-path")  # the bridge
+    assert [row.split()[0] for row in page.texts(".layers li")] == ["upper", "layer"]
+    page.click(".commands summary")
+    page.until(lambda: page.text(".commands pre"))
+    by_hand = ns.cluster.podium("inspect", "-n", ns.name, "pod/seen", "--as-commands").stdout
+    assert page.text(".commands pre").strip() == by_hand.strip()
+
+
+def test_a_pod_that_vanishes_while_its_kernel_is_inspected(page: Page, ns: Namespaced) -> None:
+    ns.apply(a_sleeper("brief"))
+    ns.wait("pod/brief", "condition=Ready")
+    page.open(url(ns, "pods", "brief", "kernel"))
+    page.shows("veth pair")
+    ns.kubectl("delete", "pod", "brief")
+    page.shows("Pod brief has just been deleted")
+    page.shows("The kernel's view cannot be shown")
+    page.shows("the Pod is gone")
 
 
 def test_a_stopped_loop_is_stepped_from_the_page(page: Page, ns: Namespaced) -> None:
@@ -362,48 +369,6 @@ def test_deleting_asks_first(page: Page, ns: Namespaced) -> None:
 
 
 # ---- everybody, everywhere ----------------------------------------------------------------------
-
-
-def narrow_views(page: Page, ns: Namespaced) -> Iterator[str]:
-    """Every view, opened one after the other; gives its name."""
-    ns.apply(a_web_deployment("narrow", replicas=2), a_sleeper("broken", image="no-such:1"))
-    ns.rollout_done("deploy/narrow")
-    pod = a_pod_of(ns, "narrow")
-    of_pods = ("timeline", "yaml", "logs", "graphs", "why", "startup", "kernel")
-    of_deployments = ("overview", "rollout", "history", "trace")
-    views = {
-        "cluster": f"/ui/?ns={ns.name}",
-        "pods": "/ui/objects/pods",
-        **{f"pod-{tab}": url(ns, "pods", pod, tab) for tab in of_pods},
-        **{tab: url(ns, "deployments.apps", "narrow", tab) for tab in of_deployments},
-    }
-    for name, path in views.items():
-        page.open(path)
-        page.until(lambda: page.text("#connection") == "live")
-        page.until(lambda: not page.js("return document.querySelector('main .loading')"))
-        page.shows("Pods ready" if name == "cluster" else "narrow")
-        yield name
-
-
-@pytest.mark.parametrize("size", [WIDE, PHONE], ids=["1440", "390"])
-def test_nothing_is_cut_off_and_nothing_overlaps(
-    page: Page, ns: Namespaced, size: tuple[int, int]
-) -> None:
-    page.size(*size)
-    for name in narrow_views(page, ns):
-        assert page.does_not_scroll_sideways(), name
-        assert page.cut_off() == [], name
-        assert page.overlapping() == [], name
-        page.screenshot(f"page-{name}-{size[0]}")
-
-
-def test_it_keeps_to_wcag_aa_by_day_and_by_night(page: Page, ns: Namespaced) -> None:
-    page.colours("light")
-    for name in narrow_views(page, ns):
-        assert page.violations() == [], name
-        page.colours("dark")
-        assert page.violations("color-contrast") == [], name
-        page.colours("light")
 
 
 def test_it_comes_back_by_itself_when_the_api_server_does(page: Page, ns: Namespaced) -> None:

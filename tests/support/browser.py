@@ -85,6 +85,12 @@ class Page:
         ]
         self.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": features})
 
+    @contextmanager
+    def at_night(self) -> Iterator[None]:
+        self.colours("dark")
+        yield
+        self.colours("light")
+
     # --- looking ----------------------------------------------------------------------------------
 
     def until(self, condition: Callable[[], T], timeout_s: float = 30) -> T:
@@ -167,6 +173,12 @@ class Page:
         """Pairs of words that stand on each other."""
         return list(self.js(_OVERLAPPING))
 
+    def misfits(self) -> list[str]:
+        """What does not fit into the window, and what stands on each other."""
+        found = [f"cut off: {text}" for text in self.cut_off()]
+        found += [f"overlap: {pair}" for pair in self.overlapping()]
+        return found if self.does_not_scroll_sideways() else [*found, "scrolls sideways"]
+
     def violations(self, only: str = "") -> list[str]:
         """What axe-core finds against WCAG 2.1 A and AA, or against the rule `only`."""
         if not self.js("return Boolean(window.axe)"):
@@ -174,7 +186,8 @@ class Page:
         rules = [only] if only else ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa"]
         found = self.driver.execute_async_script(
             """const done = arguments[arguments.length - 1];
-            axe.run(document, { runOnly: { type: arguments[1], values: arguments[0] } })
+            axe.run(document, { runOnly: { type: arguments[1], values: arguments[0] },
+                                resultTypes: ["violations"], preload: false })
                .then(result => done(result.violations.flatMap(v => v.nodes.map(n =>
                    `${v.id}: ${n.html.slice(0, 160)} ${n.any[0]?.message ?? ""}`))),
                      error => done([String(error)]))""",
@@ -191,51 +204,82 @@ def _axe() -> str:
 
 _TEXT_BOXES = """
 const boxes = [];
+const styles = new Map();
+const styleOf = (e) => {
+  if (!styles.has(e)) {
+    const { position, overflowX, overflowY, textOverflow, clipPath } = getComputedStyle(e);
+    const isFixed = position === "fixed" || position === "sticky";
+    const clips = overflowX !== "visible" || overflowY !== "visible";
+    styles.set(e, { isFixed, clips, scrolls: overflowX === "auto" || overflowX === "scroll",
+                    hides: overflowX === "hidden" && textOverflow !== "ellipsis",
+                    clipPath, outer: clips && e.getBoundingClientRect() });
+  }
+  return styles.get(e);
+};
 const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
 while (walker.nextNode()) {
   const node = walker.currentNode, owner = node.parentElement;
   if (!node.data.trim() || !owner.checkVisibility({ visibilityProperty: true })) continue;
   if (owner.closest(".unseen, .skip, noscript, select, [hidden]")) continue;
-  if (getComputedStyle(owner).clipPath !== "none") continue;
+  if (styleOf(owner).clipPath !== "none") continue;
   const range = document.createRange();
   range.selectNodeContents(node);
   for (const box of range.getClientRects()) {
     if (box.width < 2 || box.height < 2) continue;
     let { left, right, top, bottom } = box;
-    let isReachable = false, isFixed = false;
+    let isReachable = false, isFixed = false, isHidden = false;
     for (let e = owner; e && e !== document.body; e = e.parentElement) {
-      const style = getComputedStyle(e);
-      if (style.position === "fixed" || style.position === "sticky") isFixed = true;
-      if (style.overflowX !== "visible" || style.overflowY !== "visible") {
-        const outer = e.getBoundingClientRect();
-        if (style.overflowX === "auto" || style.overflowX === "scroll") isReachable = true;
-        left = Math.max(left, outer.left); right = Math.min(right, outer.right);
-        top = Math.max(top, outer.top); bottom = Math.min(bottom, outer.bottom);
+      const style = styleOf(e);
+      if (style.isFixed) isFixed = true;
+      if (!style.clips) continue;
+      const { outer } = style;
+      if (style.scrolls) isReachable = true;
+      if (style.hides && !isReachable && (right > outer.right + 1 || left < outer.left - 1)) {
+        isHidden = true;
       }
+      left = Math.max(left, outer.left); right = Math.min(right, outer.right);
+      top = Math.max(top, outer.top); bottom = Math.min(bottom, outer.bottom);
     }
     if (right - left < 2 || bottom - top < 2) continue;
     const text = node.data.trim().slice(0, 60);
-    boxes.push({ text, left, right, top, bottom, isReachable, isFixed, owner });
+    boxes.push({ text, left, right, top, bottom, isReachable, isFixed, isHidden, owner });
   }
 }
 """
 _CUT_OFF = (
     _TEXT_BOXES
-    + """return boxes.filter(b => !b.isReachable && (b.left < -1 || b.right > innerWidth + 1))
-         .map(b => b.text)"""
+    + """
+const outside = (b) => !b.isReachable && (b.left < -1 || b.right > innerWidth + 1);
+const found = boxes.filter(b => b.isHidden || outside(b)).map(b => b.text);
+const pen = document.createElement("canvas").getContext("2d");
+for (const field of document.querySelectorAll("input[placeholder]")) {
+  const style = getComputedStyle(field);
+  pen.font = style.font;
+  const room = field.clientWidth - parseFloat(style.paddingLeft) - parseFloat(style.paddingRight);
+  if (field.checkVisibility() && pen.measureText(field.placeholder).width > room + 1) {
+    found.push(field.placeholder);
+  }
+}
+for (const dialog of document.querySelectorAll("dialog[open]")) {
+  if (dialog.scrollWidth > dialog.clientWidth) found.push("a dialog's right side");
+}
+return found"""
 )
 _OVERLAPPING = (
     _TEXT_BOXES
     + """
 const layer = (b) => b.owner.closest("dialog, .toasts, .nav, .bar, .chosen, .tip") ?? document.body;
 const found = [];
+boxes.sort((a, b) => a.top - b.top);
 for (let i = 0; i < boxes.length; i++) for (let j = i + 1; j < boxes.length; j++) {
   const [a, b] = [boxes[i], boxes[j]];
+  const high = Math.min(a.bottom, b.bottom) - b.top;
+  if (b.top > a.bottom) break;
+  const wide = Math.min(a.right, b.right) - Math.max(a.left, b.left);
+  if (wide <= 3 || high <= 4) continue;
   if (a.owner === b.owner || a.owner.contains(b.owner) || b.owner.contains(a.owner)) continue;
   if (layer(a) !== layer(b) || a.isFixed !== b.isFixed) continue;
-  const wide = Math.min(a.right, b.right) - Math.max(a.left, b.left);
-  const high = Math.min(a.bottom, b.bottom) - Math.max(a.top, b.top);
-  if (wide > 3 && high > 4) found.push(`${a.text} / ${b.text}`);
+  found.push(`${a.text} / ${b.text}`);
 }
 return found.slice(0, 20)"""
 )

@@ -133,16 +133,16 @@ export class Painter {
     if (!node) return;
     const count = windows.filter(Boolean).length;
     const half = (w - 34 - 74) / 2;
-    const gauges = [
-      ["CPU", usage?.cpu, node.cpu / 1000, (v) => cores(v)],
-      ["Memory", usage?.memory, node.memory, bytes],
+    const gauges = usage && [
+      ["CPU", usage.cpu, node.cpu / 1000, (v) => cores(v)],
+      ["Memory", usage.memory, node.memory, bytes],
     ];
-    gauges.forEach(([name, used, whole, format], index) => {
+    gauges?.forEach(([name, used, whole, format], index) => {
       const left = x + 12 + index * (half + 10);
       context.fillStyle = c.soft;
-      const says = used === undefined ? [name] : [`${name} ${format(used)} of ${format(whole)}`, `${name} ${percent(used, whole)}`];
+      const says = [`${name} ${format(used)} of ${format(whole)}`, `${name} ${percent(used, whole)}`];
       text(context, fitting(context, says, half, GAUGE_FONT), left, y + 17, half, GAUGE_FONT);
-      gauge(context, left, y + 25, half - 4, used === undefined ? 0 : used / whole, c);
+      gauge(context, left, y + 25, half - 4, used / whole, c);
     });
     context.fillStyle = c.ink;
     context.textAlign = "right";

@@ -26,7 +26,7 @@ export function open(main, _where, query) {
   const key = legend();
   const news = new News();
   const hint = h("div", { hidden: true });
-  const slider = new TimeSlider({ show: (past, changed) => { what = narrowed(past); scene.dataset.past = "yes"; hint.hidden = true; picture.show(what, changed); drawNumbers(numbers, what); }, live: () => { delete scene.dataset.past; draw(); } });
+  const slider = new TimeSlider({ show: (past, changed) => { what = narrowed(past); scene.dataset.past = "yes"; hint.hidden = true; picture.measured(new Map()); picture.show(what, changed); drawNumbers(numbers, what); }, live: () => { delete scene.dataset.past; draw(); } });
   const scene = h("section", { class: "scene", "aria-label": "Picture" }, picture.element, hint, slider.element, key.element);
   put(main,
     h("h1", { class: "unseen" }, "Cluster"), numbers,
@@ -47,7 +47,7 @@ export function open(main, _where, query) {
   hint.hidden = world.isSynced;
   const endings = [world.watch(draw), onScope(draw), key.close, () => slider.close(), () => picture.close(), () => stop.abort()];
   session().then(({ insights }) => { if (insights.includes("timeline")) slider.start(query.get("at")); });
-  followUsage((usage) => picture.measured(usage), stop.signal);
+  followUsage((usage) => { if (slider.isLive) picture.measured(usage); }, stop.signal);
   return { close: () => endings.forEach((end) => end()) };
 }
 
@@ -65,7 +65,10 @@ function teach(place, { nodes, pods, deployments }) {
   const isEmpty = !pods.length && !deployments.length;
   place.hidden = !isEmpty;
   if (!isEmpty) { put(place); return; }
+  const first = "podium apply -f manifests/01-pod.yaml";
   put(place, nodes.length
-    ? empty("No Pods yet: the houses are empty", "Apply the first manifest and watch a window light up.", "podium apply -f manifests/01-pod.yaml")
+    ? scope() && world.pods.size
+      ? empty(`No Pods in namespace ${scope()}`, "Others have some: choose one above, or all. Or apply the first manifest here.", `${first} -n ${scope()}`)
+      : empty("No Pods yet: the houses are empty", "Apply the first manifest and watch a window light up.", first)
     : empty("No node has joined yet", "A node shows up here as soon as its kubelet has said hello.", "podium status"));
 }

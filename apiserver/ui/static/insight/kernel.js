@@ -1,17 +1,18 @@
 // The tab "Kernel": each field of the Pod's spec beside the kernel file or call that enforces it and what
-// the kernel says now; namespaces and who shares them; processes (pods/inspect). Read anew while you look.
+// the kernel says now; namespaces and who shares them; processes, network, layers and mounts
+// (pods/inspect). Read anew while you look.
 
 import { h, put } from "../widgets/dom.js";
-import { badge, card, facts, fillWith, loading, problem } from "../widgets/parts.js";
+import { badge, card, facts, loading, note, problem } from "../widgets/parts.js";
 import { bytes } from "../widgets/units.js";
-import { getJson, request } from "../api/client.js";
+import { getJson } from "../api/client.js";
 import { pause } from "../api/watch.js";
-import { yamlOf } from "../objects/yaml.js";
-import { containerNames } from "../pod/containers.js";
+import { asCommands } from "../insight/commands.js";
+import { drawIdentity, drawLayers, drawMounts } from "../insight/kernel_files.js";
+import { drawNetwork } from "../insight/kernel_network.js";
 
 const EVERY_MS = 2000;
 const NO_LIMIT = 2n ** 62n; // cgroup v1's
-const KNOWN = new Set(["name", "id", "state", "message", "exitCode", "pid", "rows", "namespaces", "identity", "processes", "processCount"]);
 const NO_LONGER = "the Pod is gone";
 
 export function openKernel(panel, subject) {
@@ -30,9 +31,7 @@ export function openKernel(panel, subject) {
       if (isFirst || (again.checked && !document.hidden && !body.contains(document.activeElement) && String(getSelection()) === "")) {
         try {
           const found = await getJson(`${subject.path}/inspect`, { signal: stop.signal });
-          const open = new Set([...body.querySelectorAll("details[open]")].map((one) => one.dataset.id));
-          put(body, draw(found, before));
-          for (const one of body.querySelectorAll("details")) if (open.has(one.dataset.id)) one.open = true;
+          put(body, draw(found, subject.object.spec, before));
           state.textContent = `${found.node}: Linux ${found.kernel.release}, cgroup ${found.kernel.cgroup}, read in ${found.durationMs.toFixed(1)} ms`;
           before = liveValues(found);
         } catch (error) {
@@ -46,23 +45,12 @@ export function openKernel(panel, subject) {
   }
 }
 
-/** What the runtime did, as a shell script; asked for when it is opened. */
-function asCommands(subject) {
-  if (!subject.kind.subresources.includes("commands")) return null;
-  const place = h("div");
-  const details = h("details", { class: "card commands" }, h("summary", {}, "As commands: the same container by hand"), place);
-  details.addEventListener("toggle", () => {
-    if (!details.open || place.firstChild) return;
-    fillWith(place, "the commands", request(`${subject.path}/commands?container=${encodeURIComponent(containerNames(subject.object)[0])}`).then((answer) => answer.text()), (script) => h("pre", { class: "diff", tabindex: "0", role: "region", "aria-label": "Commands" }, script));
-  });
-  return details;
-}
-
 const liveValues = ({ pod, containers }) => new Map([["", pod], ...containers.map((one) => [one.name, one])].flatMap(([name, part]) => (part.rows ?? []).map((row) => [`${name} ${row.field} ${row.file}`, row.live])));
 
-function draw({ pod, containers }, before) {
+function draw({ pod, containers }, spec, before) {
   return [
     pod.rows?.length ? card("The Pod as a whole", facts([["Shim", pod.shimPid && `process ${pod.shimPid}`], ["State", pod.state]]), rows(pod.rows, "", before)) : null,
+    spec.hostNetwork ? card("Network", note("It has none of its own: it uses the node's (hostNetwork).")) : drawNetwork(pod.network),
     containers.map((container) => drawContainer(container, before)),
   ];
 }
@@ -70,27 +58,30 @@ function draw({ pod, containers }, before) {
 function drawContainer(container, before) {
   const title = `Container ${container.name}`;
   if (!container.rows) return card(title, h("p", {}, badge(container.state, container.state === "waiting" ? "warn" : "idle"), ` ${container.message}`));
-  const others = Object.entries(container).filter(([key]) => !KNOWN.has(key));
   return card(title,
     facts([["Process", `${container.pid} on the host`], ["Id", h("span", { class: "mono" }, container.id)]]),
     rows(container.rows, container.name, before),
     namespaces(container.namespaces ?? []),
     processes(container),
-    others.map(([key, value]) => folded(container.name, key, value)),
-    container.identity ? folded(container.name, "identity", container.identity) : null);
+    drawIdentity(container.identity),
+    drawLayers(container.layers),
+    drawMounts(container.mounts, container.name));
 }
 
 // ---- spec field → kernel file = value -------------------------------------------------------------
 
+const HEADS = ["Field of the spec", "Asked", "Kernel file or call", "Says now", "Used"];
+const SHORT = ["Spec", "Asked", "File", "Now", "Used"]; // on a narrow screen, where each cell says it
+
 function rows(list, name, before) {
-  return h("div", { class: "scroll-x", tabindex: "0", role: "region", "aria-label": `What the kernel enforces ${name}` }, h("table", { class: "plain kernel" },
-    h("thead", {}, h("tr", {}, ["Field of the spec", "Asked", "Kernel file or call", "Says now", "Used"].map((text) => h("th", { scope: "col" }, text)))),
+  return h("div", { class: "scroll-x", tabindex: "0", role: "region", "aria-label": `What the kernel enforces ${name}` }, h("table", { class: "plain stacks kernel" },
+    h("thead", {}, h("tr", {}, HEADS.map((text) => h("th", { scope: "col" }, text)))),
     h("tbody", {}, list.map((row) => {
       const was = before?.get(`${name} ${row.field} ${row.file}`);
       return h("tr", {},
-        h("td", { class: "mono" }, shortField(row.field)), h("td", { class: "mono" }, row.asked ?? ""),
-        h("td", { class: "mono", title: row.file }, row.call ? `${fileName(row)} (${row.call})` : fileName(row)),
-        h("td", { class: was !== undefined && was !== row.live ? "mono changed" : "mono" }, liveWords(row)), h("td", {}, usageWords(row.usage)));
+        h("td", { class: "mono", "data-head": SHORT[0] }, shortField(row.field)), h("td", { class: "mono", "data-head": SHORT[1] }, row.asked ?? ""),
+        h("td", { class: "mono", title: row.file, "data-head": SHORT[2] }, row.call ? `${fileName(row)} (${row.call})` : fileName(row)),
+        h("td", { class: was !== undefined && was !== row.live ? "mono changed" : "mono", "data-head": SHORT[3] }, liveWords(row)), h("td", { "data-head": SHORT[4] }, usageWords(row.usage)));
     }))));
 }
 
@@ -127,10 +118,8 @@ function processes({ processes: list = [], processCount }) {
   const ordered = [];
   const add = (one, depth) => { ordered.push([one, depth]); for (const child of list) if (child.parent === one.pid && depth < 40) add(child, depth + 1); };
   for (const one of list) if (!known.has(one.parent)) add(one, 0);
-  return h("div", { class: "kernel-part" }, h("h3", {}, `Processes (${processCount})`), h("div", { class: "scroll-x", tabindex: "0", role: "region", "aria-label": "Processes" }, h("table", { class: "plain" },
+  return h("div", { class: "kernel-part" }, h("h3", {}, `Processes (${processCount})`), h("div", { class: "scroll-x", tabindex: "0", role: "region", "aria-label": "Processes" }, h("table", { class: "plain processes" },
     h("thead", {}, h("tr", {}, ["On the host", "Inside", "User", "Memory", "Command"].map((text) => h("th", { scope: "col" }, text)))),
     h("tbody", {}, ordered.map(([one, depth]) => h("tr", {}, h("td", { class: "mono" }, one.pid), h("td", { class: "mono" }, one.pids.length > 1 ? one.pids.at(-1) : "same"), h("td", {}, one.uid), h("td", {}, bytes(one.residentBytes ?? 0)),
       h("td", { class: "mono" }, h("span", { css: { "padding-left": `${depth * 14}px` } }, one.command?.join(" ") || `[${one.name}]`))))))));
 }
-
-const folded = (name, key, value) => h("details", { class: "more", "data-id": `${name} ${key}` }, h("summary", {}, key), h("pre", { class: "diff", tabindex: "0" }, yamlOf(typeof value === "object" && value !== null && !Array.isArray(value) ? value : { [key]: value })));

@@ -73,7 +73,7 @@ class ObjectList {
     this.table = new VirtualTable({ label: titleOf(this.kind), key: (row) => row.object.metadata.uid, open: (row) => go(this.#url(row)) });
     this.count = h("span", { class: "kind", role: "status" });
     this.notice = h("div");
-    const filter = h("input", { class: "text-field", type: "search", placeholder: "Filter by name or any column", "aria-label": "Filter", value: this.words });
+    const filter = h("input", { class: "text-field", type: "search", placeholder: "Filter", title: "By name or what stands in any column", "aria-label": "Filter by name or any column", value: this.words });
     filter.addEventListener("input", () => { this.words = filter.value; remember({ q: this.words }); this.draw(); });
     const wide = h("button", { class: "button", type: "button", "aria-pressed": this.wide }, "All columns");
     wide.addEventListener("click", () => { this.wide = !this.wide; wide.setAttribute("aria-pressed", this.wide); remember({ wide: this.wide && "1" }); this.draw(); });

@@ -28,7 +28,7 @@ async function askForFault() {
   queueMicrotask(show);
   const answer = await ask({
     title: "Break something",
-    says: "Predict what will follow; then look whether it does. It ends by itself, or when you delete the fault. Only a cluster started with --lab allows it.",
+    says: ["Predict what will follow; then look whether it does. It ends by itself, or when you delete the fault.", h("p", { class: "soft" }, "Only a cluster started with ", h("code", {}, "podium up --lab"), " allows it.")],
     fields: [
       h("label", {}, "What", choice),
       field("target", "Target", { placeholder: "a component, a node or a resource", list: "fault-targets" }),

@@ -1,13 +1,12 @@
 // The tab "YAML": the whole object as it is now, and a button that copies it.
 
 import { h, put, oncePerFrame } from "../widgets/dom.js";
-import { toast } from "../widgets/parts.js";
+import { copyButton } from "../widgets/parts.js";
 import { yamlOf, yamlText } from "../objects/yaml.js";
 
 export function openYaml(panel, subject) {
   const code = h("pre", { class: "yaml", tabindex: "0", role: "region", "aria-label": "YAML" });
-  const copy = h("button", { class: "button", type: "button" }, "Copy");
-  copy.addEventListener("click", () => navigator.clipboard.writeText(yamlText(subject.object)).then(() => toast("Copied"), () => toast("The browser did not allow it", "bad")));
+  const copy = copyButton(() => yamlText(subject.object));
   const isHidden = subject.kind.key === "secrets";
   const draw = oncePerFrame(() => {
     const isOpen = code.querySelector("details")?.open;

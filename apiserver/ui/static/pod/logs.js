@@ -13,6 +13,7 @@ const KEPT = 5000;
 const AT_ONCE = 800; // lines put in a frame
 const LONGEST = 20_000; // characters shown of one line
 const AGAIN_MS = 1000;
+const SILENT_MS = 600; // without a line, and it says that there is none
 
 export function openLogs(panel, subject) {
   const view = new Logs(panel, subject);
@@ -82,6 +83,7 @@ class Logs {
     put(this.notice);
     this.state.textContent = this.previous.checked ? "" : "following";
     const before = this.last;
+    setTimeout(() => { if (!signal.aborted) this.#teach(); }, SILENT_MS);
     for await (const line of lines(answer, signal)) {
       const space = line.indexOf(" ");
       const [time, text] = space > 0 ? [line.slice(0, space), line.slice(space + 1)] : ["", line];
@@ -97,6 +99,7 @@ class Logs {
     const fragment = document.createDocumentFragment();
     if (this.waiting.length > KEPT) this.waiting.splice(0, this.waiting.length - KEPT);
     for (const [time, text] of this.waiting.splice(0, AT_ONCE)) fragment.append(this.#line(time, text));
+    if (fragment.firstChild && this.notice.firstChild) put(this.notice);
     this.list.append(fragment);
     while (this.list.childElementCount > KEPT) this.list.firstChild.remove();
     if (stays) this.list.scrollTop = this.list.scrollHeight;

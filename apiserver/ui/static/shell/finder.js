@@ -13,7 +13,7 @@ export async function openFinder() {
   const list = h("ul", { role: "listbox", id: "finder-list", "aria-label": "What was found" });
   const field = h("input", {
     class: "text-field", type: "text", role: "combobox", "aria-expanded": "true", "aria-controls": "finder-list",
-    "aria-autocomplete": "list", "aria-label": "Find a kind or an object", placeholder: "A kind, a Pod, a Deployment, a node …", autocomplete: "off", spellcheck: "false",
+    "aria-autocomplete": "list", "aria-label": "Find a kind or an object", placeholder: "A kind, a Pod, a node …", autocomplete: "off", spellcheck: "false",
   });
   const dialog = h("dialog", { class: "finder", "aria-label": "Find" }, h("div", { class: "inside" }, field, list));
   const known = await entries();

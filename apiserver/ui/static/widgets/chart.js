@@ -11,7 +11,7 @@ export class Chart {
   /** lines: ["received", "sent"]; format(value) → text. */
   constructor({ title, lines, format }) {
     Object.assign(this, { title, lines, format, samples: [], limit: null, limitSays: "" });
-    this.now = h("span", { class: "chart-now" });
+    this.now = h("span", { class: "chart-now" }, h("span", { class: "soft" }, "measuring …"));
     this.figure = svg("svg", { viewBox: `0 0 ${WIDTH} ${HEIGHT}`, preserveAspectRatio: "none", role: "img", "aria-label": title });
     this.top = h("span", { class: "chart-top" });
     this.note = h("p", { class: "chart-note soft" });

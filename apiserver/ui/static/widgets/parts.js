@@ -44,6 +44,12 @@ export function toast(text, tone = "good") {
   setTimeout(() => message.remove(), tone === "bad" ? TOAST_MS * 2 : TOAST_MS);
 }
 
+/** A button that puts what `text()` gives into the clipboard. */
+export function copyButton(text) {
+  const copied = () => navigator.clipboard.writeText(text()).then(() => toast("Copied"), () => toast("The browser did not allow it", "bad"));
+  return h("button", { class: "button", type: "button", on: { click: copied } }, "Copy");
+}
+
 /** A modal dialog; resolves with what was entered (a FormData), or null when it was left. */
 export function ask({ title, says, fields = [], confirm = "OK", tone = "primary" }) {
   return new Promise((resolve) => {

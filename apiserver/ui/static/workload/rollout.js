@@ -7,6 +7,7 @@ import { go, objectUrl } from "../shell/router.js";
 import { world } from "../world/world.js";
 import { legend } from "../cluster/legend.js";
 import { Picture } from "../cluster/picture.js";
+import { followUsage } from "../cluster/usage.js";
 import { ShareChart } from "../workload/share_chart.js";
 
 export function openRollout(panel, subject) {
@@ -36,7 +37,9 @@ export function openRollout(panel, subject) {
   const sample = () => chart.add(Date.now(), revisions([...world.replicasets.values()].filter((set) => set.owner === uid)));
   const endings = [world.watch(draw), world.watch(sample), key.close, () => picture.close()];
   const beat = setInterval(sample, 1000);
-  return () => { clearInterval(beat); endings.forEach((end) => end()); };
+  const stop = new AbortController();
+  followUsage((usage) => picture.measured(usage), stop.signal);
+  return () => { clearInterval(beat); stop.abort(); endings.forEach((end) => end()); };
 }
 
 const revisions = (sets) => sets.filter((set) => set.replicas || set.current || set.ready).sort((a, b) => Number(a.revision) - Number(b.revision)).map((set) => ({ id: set.uid, name: `revision ${set.revision}`, value: set.ready }));
