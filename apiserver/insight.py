@@ -8,7 +8,7 @@ an object that is there. Who may `get` the object may ask; refusals are Kubernet
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
 
 import orjson
 from flask import Flask, Response, request
@@ -27,6 +27,7 @@ PREFIX = "/podium/v1"
 NO_NAMESPACE = "-"
 
 Object = dict[str, Any]
+F = TypeVar("F")
 Answer = Callable[[Call, Record], Object]
 
 
@@ -38,10 +39,16 @@ class Insight:
         self._authenticator = authenticator
 
     def add(self, app: Flask, what: str, answer: Answer) -> None:
+        self.add_found(app, what, self.verbs.find, answer)
+
+    def add_found(
+        self, app: Flask, what: str, find: Callable[[Call], F], answer: Callable[[Call, F], Object]
+    ) -> None:
+        """The same for what `find` finds, which may be no more; it is called once it is allowed."""
+
         def handle(kind: str, namespace: str, name: str) -> Response:
             call = self.call(kind, namespace, name)
-            body = orjson.dumps(answer(call, self.verbs.find(call)))
-            return Response(body, mimetype=JSON)
+            return Response(orjson.dumps(answer(call, find(call))), mimetype=JSON)
 
         app.add_url_rule(f"{PREFIX}/{what}/<kind>/<namespace>/<name>", f"{PREFIX}/{what}", handle)
 

@@ -14,9 +14,19 @@ Columns that are searched come before the bodies, so that SQLite skips rows with
 
 from __future__ import annotations
 
-from sqlalchemy import BigInteger, Column, Index, Integer, LargeBinary, MetaData, String, Table
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    String,
+    Table,
+    text,
+)
 
-SCHEMA_HEAD = "0003"  # the newest migration
+SCHEMA_HEAD = "0004"  # the newest migration
 
 metadata = MetaData()
 
@@ -95,6 +105,15 @@ causes = Table(
     Column("prev_rv", BigInteger),
     Column("spec_rv", BigInteger, nullable=False),  # the last change that was not of the status
     Index("cause_by_trace", "trace"),
+    Index(
+        "cause_of_deleted",
+        "resource",
+        "namespace",
+        "name",
+        "rv",
+        sqlite_where=text("type = 'DELETED'"),
+        postgresql_where=text("type = 'DELETED'"),
+    ),  # by name, for who is gone
 )
 
 spans = Table(

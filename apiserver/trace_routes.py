@@ -34,5 +34,5 @@ def add_traces(app: Flask, insight: Insight, spans: SpanLog, authenticator: Auth
         return Response(orjson.dumps(body), mimetype=JSON)
 
     app.add_url_rule(f"{PREFIX}/spans", "told spans", told, methods=["GET"])
-    insight.add(app, "trace", answers.trace)
-    insight.add(app, "budget", answers.budget)
+    insight.add_found(app, "trace", answers.find, answers.trace)
+    insight.add_found(app, "budget", answers.find, answers.budget)

@@ -2,27 +2,31 @@
 
 An object's trace is that of its last change that was not of its status (of a Pod: of its creation,
 for its start is what one asks about), or of the change that `?revision=` names. Who may `get` the
-object may ask; what else the tree tells of and they may not get is shown without its name.
+object may ask, also of one that is gone; what else the tree tells of and they may not get is shown
+without its name.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from itertools import islice
 from typing import Any
 
 from sqlalchemy import Connection, select
 
 from apiserver import span_log
-from apiserver.authorization import MASTERS, Action, is_allowed
+from apiserver.authorization import MASTERS, Action, is_allowed, node_of
 from apiserver.errors import ApiError
 from apiserver.models import causes
 from apiserver.request_info import Call, User
 from apiserver.storage import Record, Store
-from apiserver.trace import pods, tree
+from apiserver.trace import gone, pods, tree
+from apiserver.trace.gone import Gone, change, own_changes
 from apiserver.trace.tree import Node, rfc3339
 from podium.api import scheme, status
 
 Object = dict[str, Any]
+Subject = Record | Gone
 
 TOLD_AT_ONCE = 500
 OTHERS_MAX = 20  # earlier changes of an object that are told of
@@ -35,7 +39,18 @@ class TraceAnswers:
     def __init__(self, store: Store, spans: span_log.SpanLog) -> None:
         self._store, self._spans = store, spans
 
-    def trace(self, call: Call, record: Record) -> Object:
+    def find(self, call: Call) -> Subject:
+        """The object that a call names, or the newest of that name that is gone; ApiError 404.
+        A node is told of no past: its rights depend on what runs on it now."""
+        key, namespace, name = call.resource.key, call.key_namespace, call.required_name()
+        found: Subject | None = self._store.get(key, namespace, name)
+        if found is None and node_of(call.user) is None:
+            found = self._store.read(lambda c: gone.newest_of(c, key, namespace, name))
+        if found is None:
+            raise ApiError(status.not_found(call.resource, name))
+        return found
+
+    def trace(self, call: Call, record: Subject) -> Object:
         """/podium/v1/trace/<resource.group>/<namespace>/<name>"""
         history = self._store.read(lambda c: _history(c, record))
         anchor = _anchor(call, record, history)
@@ -53,7 +68,8 @@ class TraceAnswers:
         nodes = tree.to_json(root)
         others = [row for row in history if row["trace"] != anchor["trace"]]
         return {
-            "object": about, "traceId": anchor["trace"], "revision": anchor["rv"],
+            "object": about, "isDeleted": isinstance(record, Gone),
+            "traceId": anchor["trace"], "revision": anchor["rv"],
             "by": root.about.get("by", ""), "manager": anchor["manager"],
             "began": rfc3339(root.began_us),
             "durationMs": tree.ms(root.last_us - root.began_us),
@@ -64,11 +80,11 @@ class TraceAnswers:
             "otherChanges": [_other(row) for row in others],
         }  # fmt: skip
 
-    def budget(self, call: Call, record: Record) -> Object:
+    def budget(self, call: Call, record: Subject) -> Object:
         """/podium/v1/budget/pods/<namespace>/<name>"""
         if call.resource.key != "pods":
             raise ApiError(status.page_not_found())
-        anchor = self._store.read(lambda c: _row(c, record.created_rv))
+        anchor = self._store.read(lambda c: change(c, record.created_rv))
         if anchor is None:
             raise _not_kept(call, record)
         root, _ = self._tree(anchor)
@@ -138,7 +154,7 @@ def _whole_number(values: Mapping[str, str], name: str) -> int | None:
     return int(text) if text else None
 
 
-def _anchor(call: Call, record: Record, history: list[Object]) -> Object:
+def _anchor(call: Call, record: Subject, history: list[Object]) -> Object:
     """The change whose trace is asked for; ApiError 400, 404."""
     if text := call.query.get("revision", ""):
         if not text.isdigit():
@@ -156,7 +172,7 @@ def _anchor(call: Call, record: Record, history: list[Object]) -> Object:
     return history[0]
 
 
-def _not_kept(call: Call, record: Record) -> ApiError:
+def _not_kept(call: Call, record: Subject) -> ApiError:
     why = (
         f'the trace of {call.resource.key} "{record.name}" is not kept any more: '
         "its last change is too old, or was made by an older Podium"
@@ -164,20 +180,10 @@ def _not_kept(call: Call, record: Record) -> ApiError:
     return ApiError(status.status(404, "NotFound", why))
 
 
-def _history(connection: Connection, record: Record) -> list[Object]:
+def _history(connection: Connection, record: Subject) -> list[Object]:
     """Its changes that were not of the status, newest first; the last may be its creation."""
-    found: list[Object] = []
-    rv: int | None = record.rv
-    while rv is not None and len(found) < OTHERS_MAX:
-        row = _row(connection, rv)
-        if row is None:
-            break
-        if row["spec_rv"] != row["rv"]:
-            rv = row["spec_rv"]
-            continue
-        found.append(row)
-        rv = row["prev_rv"]
-    created = _row(connection, record.created_rv)
+    found = list(islice(own_changes(connection, record.rv), OTHERS_MAX))
+    created = change(connection, record.created_rv)
     if created is not None and all(row["rv"] != created["rv"] for row in found):
         found.append(created)
     return found
@@ -187,11 +193,6 @@ def _other(row: Object) -> Object:
     return {"revision": row["rv"], "traceId": row["trace"], "at": rfc3339(row["at"]),
             "by": row["actor"], "manager": row["manager"], "verb": tree.VERBS[row["type"]],
             "subresource": row["subresource"]}  # fmt: skip
-
-
-def _row(connection: Connection, rv: int) -> Object | None:
-    row = connection.execute(select(causes).where(causes.c.rv == rv)).mappings().first()
-    return dict(row) if row else None
 
 
 def _changes(connection: Connection, trace_id: str) -> list[Object]:

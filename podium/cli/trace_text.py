@@ -38,7 +38,8 @@ def headline(answer: Object) -> Iterator[str]:
     about = answer["object"]
     where = f" in {about['namespace']}" if about["namespace"] else ""
     manager = f" with {answer['manager']}" if answer["manager"] else ""
-    yield f"{about['resource']} {about['name']}{where}, revision {answer['revision']}"
+    end = ", deleted" if answer["isDeleted"] else ""
+    yield f"{about['resource']} {about['name']}{where}, revision {answer['revision']}{end}"
     yield f"by {answer['by'] or 'nobody known'}{manager} at {answer['began']}"
     yield f"trace {answer['traceId']}"
     yield ""

@@ -97,7 +97,7 @@ def test_every_process_of_fifty_replicas_leads_back_to_the_one_apply(
 def test_the_trace_is_whole_although_a_component_was_killed_in_the_middle(
     cluster: Cluster, space: str, component: str
 ) -> None:
-    replicas = 12
+    replicas = 8
     cluster.podium("-n", space, "apply", "-f", "-", stdin=a_deployment("web", replicas))
     cluster.until(lambda: len(running(cluster, space, "web")) > 1)
     pid = next(pid for name, pid in cluster.pids().items() if name.startswith(component))
@@ -105,6 +105,49 @@ def test_the_trace_is_whole_although_a_component_was_killed_in_the_middle(
     cluster.until(lambda: cluster.kubectl("get", "--raw", "/readyz", check=False).stdout == "ok")
     wait_until_whole(cluster, space, "web", replicas)
     assert trace_of(cluster, space, "web")["orphans"] == 0
+
+
+def test_both_processes_of_a_container_whose_shim_was_killed_lead_back_to_the_apply(
+    cluster: Cluster, space: str
+) -> None:
+    cluster.podium("-n", space, "apply", "-f", "-", stdin=a_deployment("web", 3))
+    cluster.until(lambda: len(running(cluster, space, "web")) > 0)
+    first = running(cluster, space, "web").pop()
+    killed = next(pod for pod in trace_of(cluster, space, "web")["pods"]
+                  if first in {one["containerID"] for one in pod["processes"]})  # fmt: skip
+    os.kill(cluster.shim_pid(killed["uid"]), signal.SIGKILL)
+    cluster.until(lambda: first not in running(cluster, space, "web"))
+    wait_until_whole(cluster, space, "web", 3)
+    trace = trace_of(cluster, space, "web")
+    (pod,) = [pod for pod in trace["pods"] if pod["uid"] == killed["uid"]]
+    assert [one["attempt"] for one in pod["processes"]] == [0, 1]
+    assert {one["containerID"] for one in pod["processes"]} <= processes(trace)
+    assert trace["orphans"] == 0
+
+
+def test_the_trace_is_whole_although_the_supervisor_was_killed_in_the_middle(
+    cluster: Cluster, space: str
+) -> None:
+    cluster.podium("-n", space, "apply", "-f", "-", stdin=a_deployment("web", 6))
+    cluster.until(lambda: len(running(cluster, space, "web")) > 1)
+    os.kill(cluster.supervisor_pid(), signal.SIGKILL)
+    cluster.podium("up", "-d")  # nobody else would start it
+    wait_until_whole(cluster, space, "web", 6)
+    assert trace_of(cluster, space, "web")["orphans"] == 0
+
+
+def test_a_trace_can_be_followed_while_a_rollout_goes_on(cluster: Cluster, space: str) -> None:
+    cluster.podium("-n", space, "apply", "--wait", "-f", "-", stdin=a_deployment("web", 1))
+    changed = a_deployment("web", 1).replace("infinity", "3600")
+    cluster.podium("-n", space, "apply", "-f", "-", stdin=changed)
+    argv = ("podium", "-n", space, "trace", "deployment/web", "--follow")
+    lines = cluster.first_lines(argv, "  ready", timeout_s=60)[5:]
+    assert len(set(lines)) == len(lines)  # each once
+    told = [line[22:] for line in lines]
+    steps = [f"change deployments.apps {space}/web", f"create replicasets.apps {space}/web-",
+             f"create pods {space}/web-", "sandbox", "process ", "ready"]  # fmt: skip
+    at = [next(n for n, line in enumerate(told) if line.startswith(step)) for step in steps]
+    assert at == sorted(at)
 
 
 def test_a_pods_trace_goes_up_to_the_apply_and_its_start_has_a_budget(

@@ -137,3 +137,44 @@ def test_who_may_not_get_an_object_may_not_see_its_trace(
     with Api(server, "node-node-1") as node:
         assert node.get(f"/podium/v1/trace/pods/{namespace}/web").code == 403
         assert node.get("/podium/v1/spans").code == 403
+
+
+def test_the_trace_of_what_is_gone_is_found_again_by_its_name(api: Api, ns: str) -> None:
+    namespace = ns.rpartition("/")[2]
+    path = f"/podium/v1/trace/configmaps/{namespace}/web"
+    config = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "web"}}
+    for trace_id in ("01" * 16, "02" * 16):
+        parent = {"traceparent": f"00-{trace_id}-{SPAN}-01"}
+        made = post(api, f"{ns}/configmaps", config, parent).json["metadata"]
+        api.delete(f"{ns}/configmaps/web")
+    found = api.get(path).json
+    assert (found["isDeleted"], found["object"]["uid"]) == (True, made["uid"])
+    assert [span["verb"] for span in found["spans"]] == ["delete"]
+    ((revision, trace_id),) = [(o["revision"], o["traceId"]) for o in found["otherChanges"]]
+    assert (revision, trace_id) == (int(made["resourceVersion"]), "02" * 16)
+    post(api, f"{ns}/configmaps", config, {})
+    assert api.get(path).json["isDeleted"] is False
+
+
+def test_a_pod_that_is_gone_has_the_trace_of_its_creation(api: Api, ns: str) -> None:
+    post(api, f"{ns}/pods", a_new_pod(name="web"), PARENT)
+    api.patch(f"{ns}/pods/web/status", {"status": {"phase": "Running"}})
+    api.delete(f"{ns}/pods/web?gracePeriodSeconds=0")
+    namespace = ns.rpartition("/")[2]
+    found = api.get(f"/podium/v1/trace/pods/{namespace}/web").json
+    assert (found["isDeleted"], found["traceId"]) == (True, TRACE)
+    assert [pod["name"] for pod in found["pods"]] == ["web"]
+
+
+def test_who_may_not_get_an_object_may_not_see_the_trace_of_one_that_is_gone(
+    server: ApiServerProcess, api: Api, ns: str
+) -> None:
+    post(api, f"{ns}/pods", a_new_pod(name="web"), PARENT)
+    post(api, f"{ns}/configmaps", {"metadata": {"name": "web"}}, PARENT)
+    api.delete(f"{ns}/pods/web?gracePeriodSeconds=0")
+    api.delete(f"{ns}/configmaps/web")
+    namespace = ns.rpartition("/")[2]
+    with Api(server, "node-node-1") as node:
+        answer = node.get(f"/podium/v1/trace/pods/{namespace}/web")
+        assert (answer.code, answer.message) == (404, 'pods "web" not found')
+        assert node.get(f"/podium/v1/trace/configmaps/{namespace}/web").code == 403

@@ -34,7 +34,8 @@ def a_trace(pods: int = 1, **other: Any) -> dict[str, Any]:
     ]
     return {
         "object": {"resource": "deployments.apps", "namespace": "default", "name": "web"},
-        "traceId": "ab" * 16, "revision": 25, "by": "admin", "manager": "kubectl", "began": "now",
+        "isDeleted": False, "traceId": "ab" * 16, "revision": 25, "by": "admin",
+        "manager": "kubectl", "began": "now",
         "durationMs": 8.0, "orphans": 0, "unfinished": 0, "droppedSpans": 0, "spans": spans,
         "pods": [pod] * pods, "otherChanges": [], **other,
     }  # fmt: skip
