@@ -93,7 +93,7 @@ def rows(places: Mapping[str, Place], asked: Asked) -> Iterator[Row]:
                 row = _row(file, places, hierarchy)
                 if row is None:
                     continue
-                used = _USAGE[field.usage](places, hierarchy) if field.usage else None
+                used = _used(field, file, places, hierarchy)
                 is_first = file == files[0]
                 yield {"field": path, "asked": value, **row, "usage": used if is_first else None}
     for file in PRESSURE:
@@ -176,6 +176,12 @@ def _swap(places: Mapping[str, Place], hierarchy: str) -> Object:
     return {"usedBytes": _number(_at(name, places, hierarchy))}
 
 
+def _huge(file: str, places: Mapping[str, Place], hierarchy: str) -> Object:
+    size = file.split(".")[1]
+    name = f"hugetlb.{size}.{'usage_in_bytes' if hierarchy == 'v1' else 'current'}"
+    return {"usedBytes": _number(_at(name, places, hierarchy))}
+
+
 def _pids(places: Mapping[str, Place], hierarchy: str) -> Object:
     return {"used": _number(_at("pids.current", places, hierarchy))}
 
@@ -188,6 +194,12 @@ def _io(places: Mapping[str, Place], hierarchy: str) -> Object:
 _USAGE: dict[str, Callable[[Mapping[str, Place], str], Object]] = {
     "cpu": _cpu, "memory": _memory, "swap": _swap, "pids": _pids, "io": _io,
 }  # fmt: skip
+
+
+def _used(field: Enforced, file: str, places: Mapping[str, Place], hierarchy: str) -> Object | None:
+    if field.usage == "huge":
+        return _huge(file, places, hierarchy)
+    return _USAGE[field.usage](places, hierarchy) if field.usage else None
 
 
 def _pressure(text: str) -> Object:

@@ -47,6 +47,11 @@ CGROUP_FIELDS = (
     Enforced(_RESOURCES, "limits", "memory",
              ("memory.memsw.limit_in_bytes",), ("memory.swap.max",), "swap"),
     Enforced(_RESOURCES, "requests", "memory", ("memory.soft_limit_in_bytes",), ("memory.low",)),
+    *(
+        Enforced(_RESOURCES, "limits", f"hugepages-{asked}", (f"hugetlb.{size}.limit_in_bytes",),
+                 (f"hugetlb.{size}.max",), "huge", only_if_asked=True)
+        for asked, size in (("2Mi", "2MB"), ("1Gi", "1GB"))
+    ),
     Enforced("Annotations", PIDS, "", ("pids.max",), ("pids.max",), "pids"),
     Enforced("Annotations", CPUSET, "", ("cpuset.cpus",), ("cpuset.cpus",), only_if_asked=True),
     *(

@@ -13,6 +13,7 @@ from kubelet import security
 from kubelet.inspect import processes
 from kubelet.inspect.enforced import path_of
 from kubelet.inspect.processes import Process
+from kubelet.inspect.rows import row
 
 Object = dict[str, Any]
 
@@ -35,21 +36,26 @@ def rows(pod: Object, spec: Object, first: Process, who: Object) -> Iterator[Obj
         is_own = own.get(field) is not None or field not in whole
         where = f"{base}.securityContext" if is_own else "spec.securityContext"
         asked = own.get(field) if is_own else whole.get(field)
-        yield _row(f"{where}.{field}", asked, f"{proc}/{file}", call, _LIVE[field](who))
+        yield row(f"{where}.{field}", asked, f"{proc}/{file}", call, _LIVE[field](who))
+    if own.get("privileged"):
+        live = f"{len(who['capabilities']['effective'])} capabilities, seccomp {who['seccomp']}"
+        field = f"{base}.securityContext.privileged"
+        yield row(field, True, f"{proc}/status: CapEff, Seccomp", "capset(2)", live)
     groups = whole.get("supplementalGroups") or whole.get("fsGroup")
     name = "supplementalGroups" if whole.get("supplementalGroups") else "fsGroup"
     live = " ".join(map(str, who["groups"]))
     field = f"spec.securityContext.{name}"
-    yield _row(field, groups, f"{proc}/status: Groups", "setgroups(2)", live)
+    yield row(field, groups, f"{proc}/status: Groups", "setgroups(2)", live)
     if who["appArmor"]:
         asked = security.context_of(spec).get("appArmorProfile") or whole.get("appArmorProfile")
         file = f"{proc}/attr/apparmor/current"
         field = f"{base}.securityContext.appArmorProfile"
-        yield _row(field, asked, file, "write(2)", who["appArmor"])
-    yield _row(
+        yield row(field, asked, file, "write(2)", who["appArmor"])
+    yield row(
         f"{base}.resources.requests.memory", (spec.get("resources") or {}).get("requests"),
         f"{proc}/oom_score_adj", "write(2)", str(who["oomScoreAdj"]),
-    ) | {"usage": {"oomScore": who["oomScore"]}}  # fmt: skip
+        usage={"oomScore": who["oomScore"]},
+    )  # fmt: skip
     yield from _program(base, spec, first, proc)
 
 
@@ -58,36 +64,17 @@ def _program(base: str, spec: Object, first: Process, proc: str) -> Iterator[Obj
     Secrets."""
     asked = [*(spec.get("command") or ()), *(spec.get("args") or ())]
     command = first.read_if_any("cmdline").replace("\0", " ")
-    yield _row(f"{base}.command", asked, f"{proc}/cmdline", "execve(2)", command)
+    yield row(f"{base}.command", asked, f"{proc}/cmdline", "execve(2)", command)
     count = len([word for word in first.read_if_any("environ").split("\0") if word])
     env = [one["name"] for one in spec.get("env") or ()]
-    yield _row(f"{base}.env", env, f"{proc}/environ", "execve(2)", f"{count} variables")
+    yield row(f"{base}.env", env, f"{proc}/environ", "execve(2)", f"{count} variables")
     with contextlib.suppress(OSError):
         asked_dir = spec.get("workingDir")
-        yield _row(f"{base}.workingDir", asked_dir, f"{proc}/cwd", "chdir(2)", first.link("cwd"))
+        yield row(f"{base}.workingDir", asked_dir, f"{proc}/cwd", "chdir(2)", first.link("cwd"))
     with contextlib.suppress(OSError):
         is_tty = spec.get("tty") or spec.get("stdin")
         field = "tty" if spec.get("tty") else "stdin"
-        yield _row(f"{base}.{field}", is_tty, f"{proc}/fd/0", "dup2(2)", first.link("fd/0"))
-
-
-def _row(field: str, asked: Any, file: str, call: str, live: str) -> Object:
-    return {
-        "field": field, "asked": _text(asked), "file": file, "call": call, "hierarchy": "",
-        "live": live, "usage": None,
-    }  # fmt: skip
-
-
-def _text(asked: Any) -> str:
-    if asked is None or asked in ([], {}):
-        return ""
-    if isinstance(asked, bool):
-        return "true" if asked else "false"
-    if isinstance(asked, list):
-        return " ".join(map(str, asked))
-    if isinstance(asked, dict):
-        return ", ".join(f"{name}: {_text(value)}" for name, value in asked.items())
-    return str(asked)
+        yield row(f"{base}.{field}", is_tty, f"{proc}/fd/0", "dup2(2)", first.link("fd/0"))
 
 
 def _user(who: Object, kind: str) -> str:

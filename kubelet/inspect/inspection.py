@@ -13,7 +13,15 @@ from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from kubelet.inspect import as_commands, cgroup_files, identity_rows, mounts, processes
+from kubelet.inspect import (
+    as_commands,
+    cgroup_files,
+    file_rows,
+    identity_rows,
+    mounts,
+    pod_rows,
+    processes,
+)
 from kubelet.inspect.as_commands import NotRepeatable, Subject
 from kubelet.inspect.cgroup_files import Place
 from kubelet.inspect.enforced import asked_of_container, asked_of_pod, containers_in_order
@@ -116,6 +124,9 @@ class Inspector:
                     for name, place in self._places(first, uid).items()
                 }
                 found["rows"] = list(cgroup_files.rows(above, lambda row: asked_of_pod(pod, row)))
+                with Process(os.getpid(), self._proc) as host:
+                    network = found.get("network", {})
+                    found["rows"] += pod_rows.rows(pod, first, host, network)
                 break
         return found
 
@@ -154,6 +165,7 @@ class Inspector:
             *cgroup_files.rows(places, lambda row: asked_of_container(pod, spec, row)),
             *identity_rows.rows(pod, spec, first, who),
             *mounts.rows(pod, spec, status.pid, seen),
+            *file_rows.rows(pod, spec, first),
         ]
         return {
             "pid": status.pid,

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from kubelet.inspect.enforced import path_of
+from kubelet.inspect.rows import row
 
 Object = dict[str, Any]
 
@@ -79,11 +80,25 @@ def rows(pod: Object, spec: Object, pid: int, mounts: Sequence[Object]) -> Itera
             asked = one["mountPath"] + (" readOnly" if one.get("readOnly") else "")
             field = f"{base}.volumeMounts[{one['name']}].mountPath"
             yield _row(field, asked, pid, "move_mount(2)", found)
+            yield from _size(pod, one["name"], pid, found)
+    if found := at(path := spec.get("terminationMessagePath") or "/dev/termination-log"):
+        yield _row(f"{base}.terminationMessagePath", path, pid, "move_mount(2)", found)
     if masked := [one["target"] for one in mounts if _hides(one)]:
-        asked = (spec.get("securityContext") or {}).get("procMount") or ""
-        yield _row(f"{base}.securityContext.procMount", asked, pid, "mount(2)", {}) | {
-            "live": f"{len(masked)} places below /proc and /sys hidden or read-only",
-        }  # fmt: skip
+        asked = (spec.get("securityContext") or {}).get("procMount")
+        live = f"{len(masked)} places below /proc and /sys hidden or read-only"
+        field = f"{base}.securityContext.procMount"
+        yield row(field, asked, f"/proc/{pid}/mountinfo", "mount(2)", live)
+
+
+def _size(pod: Object, volume: str, pid: int, mount: Object) -> Iterator[Object]:
+    """An emptyDir in memory has its limit as an option."""
+    spec = next((one for one in pod["spec"].get("volumes") or () if one["name"] == volume), {})
+    medium = (spec.get("emptyDir") or {}).get("medium")
+    if medium:
+        options = mount["superOptions"].split(",")
+        live = " ".join(one for one in options if one.startswith(("size=", "pagesize=")))
+        asked, field = spec["emptyDir"], f"spec.volumes[{volume}].emptyDir"
+        yield row(field, asked, f"/proc/{pid}/mountinfo", "mount(2)", f"{mount['type']} {live}")
 
 
 def _hides(mount: Object) -> bool:
@@ -91,12 +106,9 @@ def _hides(mount: Object) -> bool:
 
 
 def _row(field: str, asked: str, pid: int, call: str, mount: Object) -> Object:
-    words = ",".join(mount.get("options", ()))
-    live = f"{mount.get('type')} {words}, {mount.get('propagation')}"
-    return {
-        "field": field, "asked": asked, "file": f"/proc/{pid}/mountinfo", "call": call,
-        "hierarchy": "", "live": live, "usage": None,
-    }  # fmt: skip
+    words = ",".join(mount["options"])
+    live = f"{mount['type']} {words}, {mount['propagation']}"
+    return row(field, asked, f"/proc/{pid}/mountinfo", call, live)
 
 
 def _yes(asked: bool | None) -> str:

@@ -45,11 +45,15 @@ class Process:
     ) -> None:
         os.close(self._fd)
 
-    def read(self, name: str) -> str:
+    def open(self, name: str, flags: int = os.O_RDONLY) -> int:
+        """A descriptor, for the caller to close."""
         try:
-            fd = os.open(name, os.O_RDONLY | os.O_CLOEXEC, dir_fd=self._fd)
+            return os.open(name, flags | os.O_CLOEXEC, dir_fd=self._fd)
         except FileNotFoundError:
             raise ProcessLookupError(f"process {self.pid} is gone") from None
+
+    def read(self, name: str) -> str:
+        fd = self.open(name)
         try:
             pieces = []
             while piece := os.read(fd, _READ_BYTES):

@@ -292,9 +292,13 @@ def _openat2(dir_fd: int, path: str, flags: int, resolve: int) -> int:
 # Privileges
 
 
+def sysctl_path(name: str) -> str:
+    return f"/proc/sys/{name.translate({ord('.'): '/', ord('/'): '.'})}"
+
+
 def set_sysctl(name: str, value: str) -> None:
     """ "net.ipv4.conf.eth0/1.forwarding": a slash stands for a dot (`man 8 sysctl`)."""
-    path = f"/proc/sys/{name.translate({ord('.'): '/', ord('/'): '.'})}"
+    path = sysctl_path(name)
     try:
         fd = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
         try:

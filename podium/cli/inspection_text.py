@@ -113,7 +113,17 @@ def _usage(usage: Object) -> str:
         return f"{usage['used']} now"
     if "oomScore" in usage:
         return f"oom_score {usage['oomScore']}"
+    if "packets" in usage:
+        return _passed(usage)
     return "; ".join(usage.get("devices", ()))
+
+
+def _passed(usage: Object) -> str:
+    """By a queue, or by a rule, which sees the first packet of each connection."""
+    text = f"{usage['packets']} packets, {_bytes(usage['bytes'])}"
+    if "drops" in usage:
+        text += f"; {usage['drops']} dropped, held back {usage['overLimits']} times"
+    return text
 
 
 def _processes(container: Object) -> Iterator[str]:

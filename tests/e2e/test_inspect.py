@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +36,77 @@ def test_each_limit_stands_beside_the_file_that_the_kernel_enforces(ns: Namespac
     assert Path(memory["file"]).read_text().strip() == memory["live"]
     assert memory["usage"]["usedBytes"] > 0
     assert live(container, "limits.cpu")[0].split()[0] == "50000"
+
+
+def a_pod_with_much() -> dict[str, Any]:
+    """Of what the page names a kernel object for, all that works on every machine."""
+    context = {
+        "runAsUser": 1000, "runAsGroup": 1000, "allowPrivilegeEscalation": False,
+        "capabilities": {"drop": ["ALL"]}, "readOnlyRootFilesystem": True,
+        "seccompProfile": {"type": "RuntimeDefault"},
+    }  # fmt: skip
+    pod = a_sleeper(
+        resources=LIMITS, securityContext=context, workingDir="/tmp",
+        env=[{"name": "A", "value": "b"}], stdin=True,
+        ports=[{"containerPort": 80, "hostPort": 20481}],
+        volumeMounts=[{"name": "memory", "mountPath": "/memory"}],
+    )  # fmt: skip
+    pod["metadata"]["annotations"] = {
+        "kubernetes.io/ingress-bandwidth": "10M", "kubernetes.io/egress-bandwidth": "20M",
+        "pids.podium.dev/main": "50",
+    }  # fmt: skip
+    medium = {"medium": "Memory", "sizeLimit": "8Mi"}
+    pod["spec"] |= {
+        "volumes": [{"name": "memory", "emptyDir": medium}], "hostname": "house",
+        "hostAliases": [{"ip": "10.1.2.3", "hostnames": ["far"]}],
+        "securityContext": {
+            "sysctls": [{"name": "net.ipv4.tcp_fin_timeout", "value": "33"}],
+            "supplementalGroups": [4000],
+        },
+    }  # fmt: skip
+    return pod
+
+
+def test_what_is_in_no_cgroup_has_rows_as_well(ns: Namespaced) -> None:
+    ns.apply(a_pod_with_much())
+    ns.wait("pod/web", "condition=Ready")
+    found = inspect(ns, "web")
+    (container,) = found["containers"]
+    rows = {row["field"]: row["live"] for row in [*found["pod"]["rows"], *container["rows"]]}
+    assert rows["metadata.annotations[kubernetes.io/ingress-bandwidth]"] == "10000000 bit/s"
+    assert rows["metadata.annotations[kubernetes.io/egress-bandwidth]"] == "20000000 bit/s"
+    assert rows["spec.securityContext.sysctls[net.ipv4.tcp_fin_timeout]"] == "33"
+    assert rows["spec.hostname"] == "house"
+    assert rows["spec.hostAliases"] == "10.1.2.3 far"
+    assert "nameserver" in rows["spec.dnsPolicy"]
+    assert rows["spec.volumes[memory].emptyDir"] == "tmpfs size=8192k"
+    assert rows["spec.hostNetwork"].endswith("not the host's")
+    assert rows["spec.hostUsers"].endswith(", the host's")
+    address = ns.get("pod", "web")["status"]["podIP"]
+    assert rows["spec.containers[*].ports[80].hostPort"] == f"dnat to {address}:80"
+    shown = {word for field in rows for word in re.sub(r"\[[^]]*\]", "", field).split(".")}
+    assert kernel_fields() - shown - {"appArmorProfile"} == WITHOUT_ROWS  # not on every kernel
+
+
+# Those that Kubernetes keeps at a moment only, those that are seen in another's row, and those that
+# have one in a Pod that asks for them.
+WITHOUT_ROWS = {
+    "terminationGracePeriodSeconds",
+    "args", "envFrom", "subdomain", "setHostnameAsFQDN", "fsGroup", "supplementalGroupsPolicy",
+    "shareProcessNamespace", "dnsConfig", "volumeDevices",
+}  # fmt: skip
+
+
+def kernel_fields() -> set[str]:
+    """The fields behind which docs/spec-to-kernel.md names a call or a file."""
+    text = Path("docs/spec-to-kernel.md").read_text()
+    sections = ("PodSpec", "Container", "PodSecurityContext", "SecurityContext")
+    lines = [
+        line for section in sections
+        for line in text.partition(f"\n## {section}\n")[2].partition("\n## ")[0].splitlines()
+    ]  # fmt: skip
+    rows = [re.match(r"\| `([^`]+)` \|.*(\(2\)|/proc/|/etc/)", line) for line in lines]
+    return {row[1] for row in rows if row}
 
 
 def test_namespaces_are_the_kernels_with_who_shares_them(ns: Namespaced) -> None:

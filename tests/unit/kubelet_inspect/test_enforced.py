@@ -26,7 +26,8 @@ def cells(section: str, row: str) -> list[str]:
 def is_named(file: str, text: str) -> bool:
     """Braces as in `blkio.throttle.{read,write}_bps_device`."""
     for word in re.findall(r"`([^`]+)`", text):
-        pattern = re.sub(r"\\{([^}]*)\\}", lambda m: f"({m[1].replace(',', '|')})", re.escape(word))
+        escaped = re.escape(word).replace("<size>", "[12][MG]B")
+        pattern = re.sub(r"\\{([^}]*)\\}", lambda m: f"({m[1].replace(',', '|')})", escaped)
         if re.fullmatch(pattern, file):
             return True
     return False
