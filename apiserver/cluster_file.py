@@ -21,6 +21,7 @@ class ServerConfig:
     database: str
     pki: Path
     is_lab: bool = False  # whether faults may be injected
+    otlp_endpoint: str = ""  # the collector that podium.otlp hands spans on to; told, not used
     history: HistoryLimit = DEFAULT
 
 
@@ -32,6 +33,7 @@ def read_config(data_dir: Path) -> ServerConfig:
         config = ServerConfig(
             found["host"], int(found["port"]), found["database"], data_dir / "pki",
             history=_history(found), is_lab=bool(found.get("lab")),
+            otlp_endpoint=str(found.get("otlpEndpoint", "")),
         )  # fmt: skip
     except OSError as error:
         raise ServerError(f"cannot read {path}: {error.strerror}") from error

@@ -18,6 +18,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from apiserver import discovery, openapi, openid, origins, why
 from apiserver.authentication import Authenticator
 from apiserver.authorization import MASTERS, authorize
+from apiserver.cluster_file import ServerConfig
 from apiserver.errors import ApiError
 from apiserver.fault_lab import FaultLab
 from apiserver.http_server import BadRequestLine
@@ -71,6 +72,7 @@ class Rooms:
     metrics: Metrics
     faults: FaultLab
     spans: SpanLog
+    config: ServerConfig
 
     def handle(self, environ: dict[str, Any]) -> Reply:
         """Answer a request for a resource."""

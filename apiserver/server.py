@@ -48,6 +48,7 @@ class ApiServer:
             metrics=Metrics(),
             faults=self.faults,
             spans=SpanLog(self.store),
+            config=config,
         )
         context = server_context(
             str(pki / "apiserver.crt"), str(pki / "apiserver.key"), str(pki / "ca.crt")

@@ -7,6 +7,7 @@ the address names, so that each view can be shared and opened again.
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 from flask import Blueprint, Flask, Response, render_template, request, send_from_directory
 
@@ -16,6 +17,7 @@ from apiserver.insight import PREFIX
 from apiserver.request_info import parse
 from apiserver.ui.feed import Feed
 from apiserver.ui.headers import HEADERS
+from apiserver.ui.lessons import lesson_list
 from apiserver.ui.picture import KINDS
 from apiserver.ui.static_files import STATIC, digest, modules_of_first_paint, static_url
 from apiserver.ui.stranger import stranger_page
@@ -70,10 +72,29 @@ def add_page(app: Flask, rooms: Rooms, version: str) -> None:
 
     @ui.get("/session")
     def session() -> dict[str, object]:
-        """Who the page speaks for, whether it may change things, what else can be asked."""
+        """Who the page speaks for, whether it may change things, how the cluster was started, and
+        what else can be asked."""
         user = rooms.authenticator.user(request.environ)
         told = {rule.rule.removeprefix(PREFIX).split("/")[1] for rule in app.url_map.iter_rules()
                 if rule.rule.startswith(f"{PREFIX}/")}  # fmt: skip
-        return {"user": user.name, "mayWrite": not user.is_read_only, "insights": sorted(told)}
+        return {
+            "user": user.name,
+            "mayWrite": not user.is_read_only,
+            "isLab": rooms.config.is_lab,
+            "otlpEndpoint": _without_password(rooms.config.otlp_endpoint),
+            "insights": sorted(told),
+        }
+
+    @app.get(f"{PREFIX}/lessons")
+    def lessons() -> dict[str, object]:
+        """The path of lessons, for the page to show how each is begun."""
+        rooms.authenticator.user(request.environ)
+        return lesson_list()
 
     app.register_blueprint(ui)
+
+
+def _without_password(url: str) -> str:
+    """http://user:word@host:4318/v1 → http://host:4318/v1"""
+    parts = urlsplit(url)
+    return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()

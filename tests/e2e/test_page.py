@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -269,6 +270,30 @@ def test_a_slider_moves_the_picture_through_the_past(page: Page, ns: Namespaced)
     page.screenshot("page-diff-1440")
 
 
+@pytest.mark.parametrize(
+    ("moment", "says"),
+    [
+        ("999999999", "it has not come yet. Timeout: Too large resource version: 999999999"),
+        ("yesterday", "is neither a revision (812), nor a time"),
+    ],
+)
+def test_a_moment_that_is_none_is_told_and_the_picture_stays_live(
+    page: Page, ns: Namespaced, moment: str, says: str
+) -> None:
+    page.open(f"/ui/?ns={ns.name}&at={moment}")
+    page.shows(f"live. The past of {moment} cannot be shown", ".when")
+    assert says in page.text(".when")
+    ns.apply(a_sleeper("now"))
+    page.until(lambda: page.picture("pods") == 1)
+    assert "at=" not in page.driver.current_url
+
+
+def test_a_time_is_a_moment_too(page: Page, ns: Namespaced) -> None:
+    page.open(f"/ui/?ns={ns.name}&at=1s%20ago")
+    page.until(lambda: re.search(r"revision \d+$", page.text(".when")))
+    assert re.search(r"[?&]at=\d+", page.driver.current_url)
+
+
 def test_what_is_gone_still_has_a_history(page: Page, ns: Namespaced) -> None:
     ns.apply(a_sleeper("mortal"))
     ns.wait("pod/mortal", "condition=Ready")
@@ -284,6 +309,7 @@ def test_a_trace_leads_from_the_apply_to_each_process(page: Page, ns: Namespaced
     page.open(url(ns, "deployments.apps", "traced", "trace"))
     page.shows("2 of 2 Pods made in it are Ready")
     page.shows("complete", ".toolbar")
+    page.shows("podium up --otlp-endpoint", ".exporter")
     rows = page.texts(".wf-name")
     assert "traced" in rows[1]  # below the head: the apply itself
     assert sum("process" in row for row in rows) == 2
@@ -340,6 +366,51 @@ def test_a_stopped_loop_is_stepped_from_the_page(page: Page, ns: Namespaced) -> 
     finally:
         ns.cluster.podium("debug", "rm", "here")
     ns.rollout_done("deploy/stepped")
+
+
+def test_lessons_are_listed_with_their_commands_and_what_is_passed(
+    page: Page, ns: Namespaced
+) -> None:
+    ns.cluster.kubectl("create", "namespace", "lessons")
+    passed = "--from-literal=passedAt=2026-11-26T00:00:00Z"
+    ns.cluster.kubectl("-n", "lessons", "create", "configmap", "lesson-2", passed)
+    page.open("/ui/lessons")
+    page.until(lambda: len(page.texts(".lessons li")) >= 10)
+    first, second = page.texts(".lessons li")[:2]
+    assert "1. A process" in first
+    assert "podium lesson 1 shows it" in first
+    assert "passed" in second
+    ns.cluster.kubectl("delete", "namespace", "lessons")
+
+
+@pytest.mark.parametrize(
+    ("keys", "heading"),
+    [("gp", "Pods"), ("gb", "Debugger"), ("gw", "What changed"), ("gl", "Lessons")],
+)
+def test_views_are_reached_by_two_keys(page: Page, keys: str, heading: str) -> None:
+    page.keys(keys)
+    page.until(lambda: page.text("h1") == heading)
+    assert page.js("return document.activeElement.id") == "main"
+
+
+def test_tabs_are_gone_through_with_arrows_and_a_terminal_is_left(
+    page: Page, ns: Namespaced
+) -> None:
+    ns.apply(a_sleeper("keyed"))
+    ns.wait("pod/keyed", "condition=Ready")
+    page.open(url(ns, "pods", "keyed"))
+    page.until(lambda: page.text("[aria-selected=true]") == "Overview")
+    page.js("document.querySelector('[role=tab]').focus()")
+    seen = []
+    for _ in page.texts("[role=tab]"):
+        seen.append(page.text("[aria-selected=true]"))
+        page.until(lambda: page.text("[role=tabpanel]").strip())
+        if seen[-1] == "Terminal":
+            page.shows("#", ".term")
+            page.keys(Keys.CONTROL, Keys.SHIFT, Keys.ESCAPE)
+        page.until(lambda: page.js("return document.activeElement.role") == "tab")
+        page.keys(Keys.ARROW_RIGHT)
+    assert seen == page.texts("[role=tab]")
 
 
 # ---- changing things ----------------------------------------------------------------------------

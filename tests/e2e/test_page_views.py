@@ -96,6 +96,7 @@ VIEWS = {
     "deployment-history": View(DEPLOYMENT + "?tab=history", "kubectl"),
     "diff": View("/ui/diff?ns={ns}&from={past}", "added"),
     "diff-unknown": View("/ui/diff?from=tomorrow", "Cannot show what changed"),
+    "lessons": View("/ui/lessons", "podium lesson check 10"),
     "debugger": View("/ui/debugger", "deployment at {ns}/stopped"),
     "faults": View("/ui/objects/faults.debug.podium.dev", "podium fault kill kubelet"),
     "gone": View("/ui/object/pods/{ns}/mortal", "Its life, as far as it is kept"),
@@ -106,8 +107,6 @@ VIEWS = {
     "dialog-scale": View(DEPLOYMENT, "Replicas", DIALOG, (press("Scale"),)),
     "dialog-delete": View(POD, "Delete Pod", DIALOG, (press("Delete"),)),
     "dialog-breakpoint": View("/ui/debugger", "Only if", DIALOG, (press("New breakpoint"),)),
-    "dialog-fault": View("/ui/objects/faults.debug.podium.dev", "Predict", DIALOG,
-                         (press("Break something"),)),
     "dialog-session": View("/ui/", "This session has ended", DIALOG,
                            (lambda page: page.js(
                                "document.dispatchEvent(new Event('podium:logged-out'))"),)),

@@ -15,10 +15,10 @@ export function writeKey() {
   try { return localStorage.getItem(PLACE) ?? ""; } catch { return ""; }
 }
 
-const NOBODY = { user: "", mayWrite: false, insights: [] };
+const NOBODY = { user: "", mayWrite: false, isLab: false, otlpEndpoint: "", insights: [] };
 let asked = null;
 
-/** { user, mayWrite, insights }: what is served below /podium/v1. */
+/** { user, mayWrite, isLab, otlpEndpoint, insights }: how the cluster was started; what is served below /podium/v1. */
 export function session() {
   asked ??= fetch("/ui/session", { headers: { "X-Podium-Key": writeKey() } })
     .then((answer) => (answer.ok ? answer.json() : NOBODY))

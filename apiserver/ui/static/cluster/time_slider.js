@@ -2,7 +2,6 @@
 // (/podium/v1/timeline, /podium/v1/cluster?at=). At its right end the picture is live.
 
 import { h, put, svg } from "../widgets/dom.js";
-import { toast } from "../widgets/parts.js";
 import { clock } from "../widgets/units.js";
 import { getJson } from "../api/client.js";
 import { remember } from "../shell/router.js";
@@ -17,7 +16,7 @@ const WIDTH = 1000;
 export class TimeSlider {
   /** show(what, changed) draws a past picture; live() goes back to now. */
   constructor({ show, live }) {
-    Object.assign(this, { show, live, pictures: new Map(), marks: [], isLive: true, first: 0, last: 0 });
+    Object.assign(this, { show, live, pictures: new Map(), marks: [], isLive: true, first: 0, last: 0, trouble: "" });
     this.range = h("input", { type: "range", min: "0", max: String(STEPS), value: String(STEPS), "aria-label": "Point in time" });
     this.figure = svg("svg", { viewBox: `0 0 ${WIDTH} 26`, preserveAspectRatio: "none", "aria-hidden": "true" });
     this.says = h("span", { class: "when", role: "status" });
@@ -37,7 +36,7 @@ export class TimeSlider {
   async start(at) {
     this.timer = setInterval(() => { if (this.isLive && !document.hidden) this.#read(); }, REFRESH_MS);
     await this.#read();
-    if (at && this.last) this.#go(Number(at));
+    if (at && this.last) this.#go(/^\d+$/.test(at) ? Number(at) : at);
   }
 
   close() {
@@ -46,7 +45,9 @@ export class TimeSlider {
     this.isClosed = true;
   }
 
-  goLive() {
+  /** Back to now; `trouble` says why, where nobody asked for it. */
+  goLive(trouble = "") {
+    this.trouble = trouble;
     this.isLive = true;
     this.revision = null;
     this.range.value = STEPS;
@@ -98,6 +99,7 @@ export class TimeSlider {
 
   #show(revision) {
     this.isLive = false;
+    this.trouble = "";
     this.revision = revision;
     this.#word();
     clearTimeout(this.waiting);
@@ -106,10 +108,11 @@ export class TimeSlider {
 
   async #fetch(revision) {
     try {
-      const picture = this.pictures.get(revision) ?? await getJson(`/podium/v1/cluster?at=${revision}`);
-      this.pictures.set(revision, picture);
+      const picture = this.pictures.get(revision) ?? await getJson(`/podium/v1/cluster?at=${encodeURIComponent(revision)}`);
+      this.pictures.set(picture.at.revision, picture);
       if (this.pictures.size > KEPT) this.pictures.delete(this.pictures.keys().next().value);
       if (this.isClosed || this.isLive || this.revision !== revision) return;
+      if (picture.at.revision !== revision) { this.#go(picture.at.revision); return; } // it was a time
       const changed = this.shown ? changedBetween(this.shown, picture) : new Set();
       this.shown = picture;
       remember({ at: String(revision) });
@@ -117,8 +120,7 @@ export class TimeSlider {
       this.show(asWorld(picture), changed);
     } catch (error) {
       if (this.isClosed) return;
-      toast(error.code === 410 ? "That moment is no longer kept." : error.message, "bad");
-      this.goLive();
+      this.goLive(`The past of ${revision} cannot be shown: ${WHY[error.code] ?? ""}${error.message}`);
     }
   }
 
@@ -126,10 +128,12 @@ export class TimeSlider {
     this.now.hidden = this.since.hidden = this.isLive;
     this.since.href = `/ui/diff?from=${this.revision}`;
     this.element.dataset.live = this.isLive;
+    this.says.classList.toggle("bad-words", Boolean(this.trouble));
     const mark = this.marks.find((one) => one.revision >= this.revision);
-    this.says.textContent = this.isLive ? "live" : `${mark ? clock(mark.time) : ""} · revision ${this.revision}${changed ? ` · ${changed} changed` : ""}`;
+    this.says.textContent = this.isLive ? ["live", this.trouble].filter(Boolean).join(". ") : `${mark ? clock(mark.time) : ""} · revision ${this.revision}${changed ? ` · ${changed} changed` : ""}`;
     this.range.setAttribute("aria-valuetext", this.isLive ? "now" : `${this.says.textContent}, ${mark ? `${mark.kind} ${mark.name} ${mark.type.toLowerCase()}` : ""}`);
   }
 }
 
+const WHY = { 410: "it is no longer kept. ", 504: "it has not come yet. " };
 const HEIGHTS = { ADDED: 20, MODIFIED: 11, DELETED: 26 };

@@ -5,6 +5,7 @@ import { h, put } from "../widgets/dom.js";
 import { fillWith, note } from "../widgets/parts.js";
 import { clock, milliseconds } from "../widgets/units.js";
 import { getJson } from "../api/client.js";
+import { session } from "../api/session.js";
 import { remember } from "../shell/router.js";
 
 const AGAIN_MS = 1500;
@@ -37,7 +38,7 @@ function draw(trace, view, again) {
       h("span", {}, `${trace.spans.length} spans in ${milliseconds(trace.durationMs)}, begun ${clock(trace.began)}${trace.by ? ` by ${trace.by}` : ""}${trace.manager ? ` with ${trace.manager}` : ""}`),
       h("span", { class: trace.isComplete ? "good" : "bad-words" }, trace.isComplete ? "complete" : `${trace.orphans} spans have lost their way`),
       trace.unfinished ? h("span", { class: "soft", role: "status" }, `${trace.unfinished} still under way`) : null,
-      h("span", { class: "soft mono small" }, `trace ${trace.traceId}`)),
+      h("span", { class: "soft mono small" }, `trace ${trace.traceId}`), exporter()),
     readyPods(trace.pods ?? []),
     h("div", { class: "waterfall", role: "table", "aria-label": "Spans, each below what caused it", "aria-rowcount": trace.spans.length + 1 },
       h("div", { class: "wf-row wf-head", role: "row" }, h("span", { role: "columnheader" }, "What"), h("span", { role: "columnheader" }, scale(total)), h("span", { role: "columnheader" }, "Took")),
@@ -45,6 +46,13 @@ function draw(trace, view, again) {
     spans.length < trace.spans.length ? h("button", { class: "button", type: "button", on: { click: (event) => { view.isAll = true; event.target.disabled = true; again(true); } } }, `Show all ${trace.spans.length}`) : null,
     trace.droppedSpans ? note(`${trace.droppedSpans} spans were not kept for want of room; what they led to is still connected.`) : null,
   ];
+}
+
+/** Whether spans also go to a collector; filled in when it is known. */
+function exporter() {
+  const place = h("span", { class: "soft small exporter" });
+  session().then(({ otlpEndpoint }) => put(place, otlpEndpoint ? ["also sent to ", h("code", {}, otlpEndpoint)] : ["not sent to a collector: ", h("code", {}, "podium up --otlp-endpoint URL"), " does"]));
+  return place;
 }
 
 function changeChoice(trace, view, again) {

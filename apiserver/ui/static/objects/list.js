@@ -86,9 +86,9 @@ class ObjectList {
   #maker() {
     const maker = MAKERS[this.key];
     if (!maker) return null;
-    const [text, askFor] = maker;
+    const [text, askFor, needsLab] = maker;
     const button = h("button", { class: "button", "data-tone": "primary", type: "button", hidden: true }, text);
-    session().then(({ mayWrite }) => { button.hidden = !mayWrite; });
+    session().then(({ mayWrite, isLab }) => { button.hidden = !mayWrite || (needsLab && !isLab); });
     button.addEventListener("click", async () => {
       const body = await askFor();
       if (!body) return;

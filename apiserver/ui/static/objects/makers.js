@@ -15,9 +15,9 @@ const FAULTS = {
 };
 const NUMBERS = new Set(["seconds", "delayMilliseconds"]);
 
-/** key → [button, ask() → the object to POST, or null] */
+/** key → [button, ask() → the object to POST, or null, whether only a cluster of --lab takes it] */
 export const MAKERS = {
-  "faults.debug.podium.dev": ["Break something", askForFault],
+  "faults.debug.podium.dev": ["Break something", askForFault, true],
 };
 
 async function askForFault() {
@@ -28,7 +28,7 @@ async function askForFault() {
   queueMicrotask(show);
   const answer = await ask({
     title: "Break something",
-    says: ["Predict what will follow; then look whether it does. It ends by itself, or when you delete the fault.", h("p", { class: "soft" }, "Only a cluster started with ", h("code", {}, "podium up --lab"), " allows it.")],
+    says: ["Predict what will follow; then look whether it does. It ends by itself, or when you delete the fault."],
     fields: [
       h("label", {}, "What", choice),
       field("target", "Target", { placeholder: "a component, a node or a resource", list: "fault-targets" }),

@@ -11,6 +11,6 @@ export const TEACHING = {
   "priorityclasses.scheduling.k8s.io": ["A PriorityClass says which Pods go first when room is short.", "kubectl create priorityclass urgent --value=1000"],
   "runtimeclasses.node.k8s.io": ["A RuntimeClass chooses among a node's engines.", "kubectl explain runtimeclass"],
   "breakpoints.debug.podium.dev": ["A Breakpoint stops a controller before it acts, so that you can look and step.", "podium debug --help"],
-  "faults.debug.podium.dev": ["The fault lab: predict what follows when something breaks, then break it. Only in a cluster started with podium up --lab.", "podium fault kill kubelet"],
+  "faults.debug.podium.dev": ["The fault lab: predict what follows when something breaks, then break it. Only in a cluster that was started with podium up --lab.", "podium up -d --lab\npodium fault kill kubelet"],
   events: ["Events tell what the parts of the cluster did. They go after an hour.", null],
 };

@@ -6,13 +6,14 @@ import { put } from "../widgets/dom.js";
 import { openFinder } from "../shell/finder.js";
 import { go, listUrl } from "../shell/router.js";
 
-const GO = { c: "/ui/", p: listUrl("pods"), d: listUrl("deployments.apps"), n: listUrl("nodes"), e: listUrl("events") };
+const GO = { c: "/ui/", p: listUrl("pods"), d: listUrl("deployments.apps"), n: listUrl("nodes"), e: listUrl("events"), b: "/ui/debugger", w: "/ui/diff", l: "/ui/lessons" };
 const CHORD_MS = 1200;
 
 const LISTED = [
   ["/", "find an object or a kind"],
   ["g c", "go to the cluster picture"],
   ["g p · g d · g n · g e", "go to Pods, Deployments, nodes, events"],
+  ["g b · g w · g l", "go to the debugger (breakpoints), what changed, lessons"],
   ["?", "this list"],
   ["Tab, then arrows", "in the picture: from one thing to the next; Enter opens it, Escape lets go"],
   ["← →", "on the tabs of an object: the next one"],

@@ -31,7 +31,7 @@ export async function startNavigation() {
   const placed = new Set(PLACES.flatMap(([, keys]) => keys));
   const groups = [...PLACES, ["More", [...found.keys()].filter((key) => !placed.has(key))]];
   put(nav,
-    h("ul", {}, item("/ui/", "Cluster"), found.has("breakpoints.debug.podium.dev") ? item("/ui/debugger", "Debugger") : null, insights.includes("diff") ? item("/ui/diff", "What changed") : null),
+    h("ul", {}, item("/ui/", "Cluster"), found.has("breakpoints.debug.podium.dev") ? item("/ui/debugger", "Debugger") : null, insights.includes("diff") ? item("/ui/diff", "What changed") : null, insights.includes("lessons") ? item("/ui/lessons", "Lessons") : null),
     groups.map(([title, keys]) => {
       const here = keys.filter((key) => found.has(key));
       return here.length ? [h("h2", {}, title), h("ul", {}, here.map((key) => item(listUrl(key), titleOf(found.get(key)), key)))] : null;

@@ -9,6 +9,7 @@ const VIEWS = [
   [/^\/ui\/$/, "cluster/view.js"],
   [/^\/ui\/debugger$/, "debugger/view.js"],
   [/^\/ui\/diff$/, "insight/diff.js"],
+  [/^\/ui\/lessons$/, "lessons/view.js"],
   [/^\/ui\/objects\/(?<key>[^/]+)$/, "objects/list.js"],
   [/^\/ui\/object\/(?<key>[^/]+)\/(?<ns>[^/]+)\/(?<name>[^/]+)$/, "objects/detail.js"],
 ];
