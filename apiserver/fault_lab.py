@@ -39,9 +39,10 @@ Object = dict[str, Any]
 
 LEFT_FREE_BYTES = 256 << 20  # memory that a fault leaves to the machine
 _HOLD = (
-    "import ctypes, signal, sys\n"
+    "import ctypes, os, signal, sys\n"
     "ctypes.CDLL(None).prctl(1, signal.SIGKILL)\n"  # PR_SET_PDEATHSIG: it ends with us
-    "held = bytearray(int(sys.argv[1]))\n"
+    "if os.getppid() != int(sys.argv[1]): sys.exit()\n"  # we have ended before that
+    "held = bytearray(int(sys.argv[2]))\n"
     "for at in range(0, len(held), 4096): held[at] = 1\n"
     "signal.pause()\n"
 )
@@ -241,7 +242,7 @@ class FaultLab:
             holder.wait()
         for uid, size in wanted.items():
             if uid not in self._holding:
-                argv = [sys.executable, "-I", "-S", "-c", _HOLD, str(size)]
+                argv = [sys.executable, "-I", "-S", "-c", _HOLD, str(os.getpid()), str(size)]
                 self._holding[uid] = subprocess.Popen(argv, stdin=subprocess.DEVNULL)
 
 

@@ -39,6 +39,9 @@ HEAD_LIMIT_BYTES = 64 << 10
 OWN_TIMEOUT_S = 10.0  # for what the server itself wants to know
 KEEPALIVE_S = 30
 LAST_WORDS_S = 60.0  # what a kubelet that reads no more may take to say its last
+# So begins the version of the engine of a node that only says what a real one would.
+SIMULATED = "simulated://"
+NOTHING_RUNS = "nothing runs there that could be looked into"
 _FORWARDED = ("HTTP_ACCEPT", "CONTENT_TYPE")
 _OF_UPGRADES = ("HTTP_UPGRADE", "HTTP_X_STREAM_PROTOCOL_VERSION")
 _ENDED, _REFUSED = "ended", "refused"  # how a pump stops
@@ -155,6 +158,9 @@ class KubeletProxy:
         node = self._verbs.find_named(resource("nodes"), "", node_name).object
         self._check(node_name)
         found = node.get("status") or {}
+        engine = (found.get("nodeInfo") or {}).get("containerRuntimeVersion") or ""
+        if engine.startswith(SIMULATED):
+            raise ApiError(status.bad_request(f"node {node_name} is simulated: {NOTHING_RUNS}"))
         addresses = {a["type"]: a["address"] for a in found.get("addresses") or ()}
         port = ((found.get("daemonEndpoints") or {}).get("kubeletEndpoint") or {}).get("Port")
         host = addresses.get("InternalIP") or addresses.get("Hostname")

@@ -37,7 +37,11 @@ def running_cluster() -> Iterator[PodiumCluster]:
             "simulated nodes"
         )
     data_dir = Path(tempfile.mkdtemp(prefix="podium-test-"))
-    guardian = _start_guardian(data_dir, fake_nodes)
+    try:
+        guardian = _start_guardian(data_dir, fake_nodes)
+    except OSError as error:
+        data_dir.rmdir()
+        raise CannotStart(str(error)) from None
     try:
         from podium.testing.cluster import PodiumCluster  # while the guardian works
 
@@ -49,6 +53,8 @@ def running_cluster() -> Iterator[PodiumCluster]:
             cluster.close()
     finally:
         _end(guardian)
+        with suppress(OSError):
+            data_dir.rmdir()  # the guardian has removed it, unless it ended before it was one
 
 
 def _fake_nodes() -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import threading
 import time
@@ -11,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from podium.client.errors import Forbidden, Invalid, ServerError
+from podium.client.errors import AlreadyExists, Forbidden, Invalid, ServerError
 from podium.client.http import Client
 from tests.support.api_server import ApiServerProcess, running_api_server
 from tests.support.builders import a_node, a_pod, unstored
@@ -136,10 +137,6 @@ def test_a_slow_store_makes_writes_slow_and_reads_not(admin: Client) -> None:
 
 
 def test_memory_is_held_and_given_back(admin: Client) -> None:
-    def held() -> list[str]:
-        lines = (path.read_text().split("\0") for path in _commands())
-        return [argv[-2] for argv in lines if "held = bytearray" in " ".join(argv)]
-
     fault = begin(admin, "FillMemory", memory="16Mi")
     assert eventually(held) == [str(16 << 20)]
     undo(admin, fault)
@@ -149,15 +146,36 @@ def test_memory_is_held_and_given_back(admin: Client) -> None:
     assert "at most" in too_much["message"]
 
 
-def _commands() -> list[Path]:
-    found = []
+def held() -> list[str]:
+    """The bytes that children of a server hold."""
+    commands = [command.split("\0") for command in _commands()]
+    return [argv[-2] for argv in commands if "held = bytearray" in " ".join(argv)]
+
+
+def _commands() -> Iterator[str]:
     for path in Path("/proc").glob("[0-9]*/cmdline"):
         try:
-            path.read_bytes()
+            yield path.read_text(errors="replace")
         except OSError:
-            continue
-        found.append(path)
-    return found
+            continue  # it ended while we looked
+
+
+def test_a_restarted_server_goes_on_with_faults_and_ends_those_that_are_over(
+    server: ApiServerProcess, admin: Client
+) -> None:
+    node = server.client("node-node-1")
+    with contextlib.suppress(AlreadyExists):
+        node.create("nodes", unstored(a_node("node-1")))
+    begin(admin, "CutOff", target="node-1", seconds=120)
+    memory = begin(admin, "FillMemory", memory="32Mi", seconds=120)
+    short = begin(admin, "DropWatch", target="pods", seconds=1)["metadata"]["name"]
+    server.kill()
+    eventually(lambda: not held())
+    server.start()
+    eventually(lambda: not works(lambda: node.get("nodes", "node-1")) and held())
+    eventually(lambda: admin.get(FAULTS, short)["status"]["phase"] == "Ended")
+    undo(admin, memory)
+    eventually(lambda: not held())
 
 
 def test_what_is_not_there_is_told(admin: Client) -> None:

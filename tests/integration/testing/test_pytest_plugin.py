@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from podium.testing.start import CannotStart, running_cluster
 from tests.support.interruptible import INTERRUPTIBLE
 from tests.support.waiting import eventually
 
@@ -82,6 +83,11 @@ def test_a_test_gets_a_cluster_and_is_told_what_happened_in_it(inner: Inner) -> 
             podium_cluster.apply(WEB)
             assert podium_cluster.wait_for("deployment/web", "Available")["status"]["replicas"] == 3
             note(podium_cluster)
+            for words in ("logs", "exec -- true", "attach", "port-forward 0:80"):
+                verb, *more = words.split()
+                done = podium_cluster.kubectl(verb, "deployment/web", *more, check=False)
+                assert done.returncode != 0
+                assert "node fake-1 is simulated: nothing runs there" in done.stderr
 
         def test_bad(podium_namespace):
             assert podium_namespace.get("deployment/web") is None
@@ -92,6 +98,8 @@ def test_a_test_gets_a_cluster_and_is_told_what_happened_in_it(inner: Inner) -> 
     """)
     assert (code, "1 failed, 1 passed" in output) == (1, True), output
     assert "NotYet: pod/lost: 'ready' not met after 1 s; its status is" in output
+    assert "podium trace" in output
+    assert "create pods test-1/lost" in output
     assert "podium changes" in output
     assert "ADDED    Pod/lost" in output
     assert "Warning FailedScheduling pod/lost" in output
@@ -158,6 +166,18 @@ def test_without_root_and_simulated_nodes_it_is_said_what_to_do(inner: Inner) ->
     code, output = inner.run(tests, PODIUM_FAKE_NODES="many")
     assert code == 1
     assert "podium_cluster: PODIUM_FAKE_NODES=many: must be a number up to 200" in output
+
+
+@pytest.mark.parametrize("program", ["/nonexistent", "/bin/false"])
+def test_nothing_is_left_where_the_guardian_cannot_be_executed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, program: str
+) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    monkeypatch.setattr("sys.executable", program)
+    monkeypatch.setenv("PODIUM_FAKE_NODES", "1")
+    with pytest.raises(CannotStart), running_cluster():
+        pass
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_the_plugin_costs_other_peoples_pytest_nothing() -> None:
