@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from tests.e2e.test_inspect import inspect, live
 from tests.support.cluster import Cluster, ContainerCgroups, run_podium, running_cluster
 from tests.support.images import busybox_image_tar
 from tests.support.namespaced import Namespaced, a_script, a_sleeper, a_web_deployment
@@ -65,6 +66,27 @@ def test_limits_are_in_the_cgroup_and_the_log_can_be_read(here: Namespaced) -> N
     ended = here.get("pod", "speaks")["status"]["containerStatuses"][0]["state"]["terminated"]
     assert (ended["exitCode"], ended["reason"]) == (3, "Error")
     here.kubectl("delete", "pod", "limited", "speaks")
+
+
+def test_the_kernel_behind_it_is_shown_as_well_but_not_how_it_was_made(here: Namespaced) -> None:
+    pod = a_sleeper("seen", resources={"limits": {"memory": "48Mi"}}, command=["sleep", "4567"])
+    sysctl = {"name": "net.ipv4.tcp_fin_timeout", "value": "33"}
+    pod["spec"]["securityContext"] = {"sysctls": [sysctl]}
+    here.apply(pod)
+    here.wait("pod/seen", "condition=Ready")
+    found = inspect(here, "seen")
+    (container,) = found["containers"]
+    assert found["engine"].startswith("containerd://")
+    assert [one["command"] for one in container["processes"]] == [["sleep", "4567"]]
+    assert live(container, "limits.memory")[0] == str(48 << 20)
+    assert live(found["pod"], "tcp_fin_timeout]") == ["33"]
+    assert "eth0" in [one["name"] for one in found["pod"]["network"]["interfaces"]]
+    assert container["layers"]["lower"]
+    argv = ("inspect", "pod/seen", "-n", here.name, "--as-commands")
+    refused = here.cluster.podium(*argv, check=False)
+    assert refused.returncode == 1
+    assert "was made by containerd, which does not tell what it did" in refused.stderr
+    here.kubectl("delete", "pod", "seen")
 
 
 def test_an_image_of_the_node_s_store_is_a_container_s_root(
