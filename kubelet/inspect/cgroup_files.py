@@ -93,9 +93,9 @@ def rows(places: Mapping[str, Place], asked: Asked) -> Iterator[Row]:
                 row = _row(file, places, hierarchy)
                 if row is None:
                     continue
-                used = _used(field, file, places, hierarchy)
                 is_first = file == files[0]
-                yield {"field": path, "asked": value, **row, "usage": used if is_first else None}
+                used = _used(field, file, places, hierarchy) if is_first else None
+                yield {"field": path, "asked": value, **row, "usage": used}
     for file in PRESSURE:
         if (row := _row(file, places, "v2")) is not None:
             usage = _pressure(row["live"])

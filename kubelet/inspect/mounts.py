@@ -38,7 +38,7 @@ def _mount(line: str) -> Object:
 
 def _plain(word: str) -> str:
     """ "\\040" is a blank."""
-    return _ESCAPE.sub(lambda match: chr(int(match[1], 8)), word)
+    return _ESCAPE.sub(lambda match: chr(int(match[1], 8)), word) if "\\" in word else word
 
 
 def layers(mounts: Sequence[Object], told: Sequence[str], upper: str) -> Object | None:

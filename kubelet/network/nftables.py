@@ -265,16 +265,17 @@ class Rule:
     bytes: int
 
 
-def read_rules(table: str) -> list[Rule]:
-    """Of one table; nothing where there is none, or no nf_tables."""
+def read_rules(table: str, comment: str) -> list[Rule]:
+    """Of one table, those that carry that comment; nothing where there is none, or no nf_tables."""
     request = _request(_GETRULE, 0, text(1, table), f"list the rules of nft table {table}")
     try:
         with Netlink.open(_NETLINK_NETFILTER) as kernel:
-            return [_read_rule(body[4:]) for body in kernel.dump(request)]
+            bodies = [body for body in kernel.dump(request) if comment.encode() in body]
     except OSError as failure:
         if failure.errno in (errno.ENOENT, errno.EOPNOTSUPP, errno.EPROTONOSUPPORT, errno.EINVAL):
             return []
         raise
+    return [rule for body in bodies if (rule := _read_rule(body[4:])).comment == comment]
 
 
 def _read_rule(body: bytes) -> Rule:

@@ -12,7 +12,7 @@ import ipaddress
 import os
 import socket
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from kubelet.network import links, nftables, traffic
@@ -37,13 +37,16 @@ def read_pod(netns_path: str, uid: str, table: str) -> Object:
     netns = open_foreign(netns_path)
     try:
         with netlink_inside(netns) as there, Netlink.open() as here:
-            inside = list(_interfaces(there))
-            outside = list(_interfaces(here))
+            inside = list(_interfaces(_links(there).values(), _addresses(there)))
+            outside = _links(here)  # of all Pods: only what is this one's is taken apart
             peers = {one["peerIndex"] for one in inside if one["kind"] == "veth"}
-            ours = [one for one in outside if one["index"] in peers or one["alias"] == uid]
-            by_index = {one["index"]: one["name"] for one in outside}
+            alias = uid.encode()
+            bodies = [body for at, body in outside.items() if at in peers or alias in body]
+            ours = list(_interfaces(bodies, {}))  # which are ports of a bridge, without addresses
+            by_index = {one["index"]: one["name"] for one in ours}
             for one in ours:
-                one["bridge"] = by_index.get(one.pop("master"), "")
+                bridge = outside.get(one.pop("master"))
+                one["bridge"] = links.read_link(bridge).name if bridge else ""
             return {
                 "interfaces": inside,
                 "routes": list(_routes(there, {one["index"]: one["name"] for one in inside})),
@@ -55,10 +58,14 @@ def read_pod(netns_path: str, uid: str, table: str) -> Object:
         os.close(netns)
 
 
-def _interfaces(kernel: Netlink) -> Iterator[Object]:
+def _links(kernel: Netlink) -> dict[int, bytes]:
+    """What the kernel says of each interface, by its index."""
     request = Request(_GETLINK, _REQUEST, struct.pack("=BxHiII", 0, 0, 0, 0, 0), "list interfaces")
-    addresses = _addresses(kernel)
-    for body in kernel.dump(request):
+    return {struct.unpack_from("=BxHi", body)[2]: body for body in kernel.dump(request)}
+
+
+def _interfaces(bodies: Iterable[bytes], addresses: dict[int, list[str]]) -> Iterator[Object]:
+    for body in bodies:
         link, said = links.read_link(body), read_attributes(body[16:])
         counted = said.get(_LINK_STATISTICS, b"")
         yield {
@@ -125,12 +132,11 @@ def _queues(kernel: Netlink, ours: list[Object], names: dict[int, str]) -> Itera
 
 def _rules(table: str, uid: str) -> Iterator[Object]:
     """Those for this Pod's ports, by the comment that they carry; none without nf_tables."""
-    for rule in nftables.read_rules(table):
-        if rule.comment == uid:
-            yield {
-                "table": table, "chain": rule.chain, "hostPort": rule.port,
-                "to": rule.to, "packets": rule.packets, "bytes": rule.bytes,
-            }  # fmt: skip
+    for rule in nftables.read_rules(table, uid):
+        yield {
+            "table": table, "chain": rule.chain, "hostPort": rule.port,
+            "to": rule.to, "packets": rule.packets, "bytes": rule.bytes,
+        }  # fmt: skip
 
 
 def _number(payload: bytes | None) -> int:

@@ -15,6 +15,7 @@ from kubelet.runtime import operations
 from kubelet.runtime.protocol import Resources
 
 PROCS = "cgroup.procs"
+_READ_BYTES = 1 << 16
 
 
 def write(path: str, value: str) -> None:
@@ -32,8 +33,15 @@ def write(path: str, value: str) -> None:
 
 
 def read(path: str) -> str:
-    with open(path, encoding="ascii") as file:
-        return file.read()
+    """Without Python's own file objects, which cost more than the kernel's part."""
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        pieces = []
+        while piece := os.read(fd, _READ_BYTES):
+            pieces.append(piece)
+    finally:
+        os.close(fd)
+    return b"".join(pieces).decode("ascii")
 
 
 def read_keyed(path: str, key: str) -> int:
