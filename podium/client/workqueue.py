@@ -152,6 +152,7 @@ class WorkQueue:
                 heapq.heappop(self._heap)  # wanted earlier, or at another time
             elif due <= now:
                 heapq.heappop(self._heap)
+                del self._due[key]  # also if it is wanted already: a later wish counts again
                 self._want(key)
             else:
                 return due - now

@@ -44,6 +44,22 @@ def test_a_delayed_key_comes_when_it_is_due_and_the_earliest_wish_counts() -> No
     assert len(queue) == 0
 
 
+def test_a_retry_that_falls_due_while_its_key_waits_loses_no_later_retry() -> None:
+    clock = FakeClock()
+    queue = WorkQueue(clock)
+    queue.add("a")
+    assert queue.get() == "a"
+    queue.add("a")
+    queue.add_rate_limited("a")
+    queue.done("a")
+    clock.step(1)  # due, and wanted already
+    assert queue.get() == "a"
+    queue.add_rate_limited("a")
+    queue.done("a")
+    clock.step(1)
+    assert len(queue) == 1
+
+
 def test_whoever_waits_for_a_key_is_woken_when_one_is_due() -> None:
     clock = FakeClock()
     queue = WorkQueue(clock)
