@@ -31,8 +31,10 @@ $(DEV): $(STAMP) .ci/test-tools
 	@.ci/test-tools $(BIN)
 	@touch $@
 
+# Where PYTHONDONTWRITEBYTECODE is set, as in many containers, each process would compile the house
+# anew at its start.
 install: $(STAMP)  ## install Podium into .venv
-	@:
+	@$(BIN)/python -m compileall -q podium apiserver controllers kubelet migrations
 
 run: install  ## start a cluster, apply the first lesson, show where to look
 	@$(BIN)/podium up --detach --first-lesson --data-dir $(DATA) $(if $(PORT),--port $(PORT))
@@ -50,7 +52,7 @@ check: $(DEV)  ## lint, types, import contracts and unit tests
 	$(BIN)/lint-imports
 	$(BIN)/python -m pytest -q tests/unit
 
-bench: $(DEV)  ## measure, beside the bare kernel; prints a table, draws bench/out/*.png
+bench: $(DEV) install  ## measure, beside the bare kernel; prints a table, draws bench/out/*.png
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m bench
 
 clean:  ## remove what was built, not the cluster's data
