@@ -76,6 +76,7 @@ POD_SYNC = "pod-sync"
 WORKERS = 8
 RETRY_FIRST_S, RETRY_LAST_S = 0.02, 1.0
 HOUSEKEEPING_S = 60
+PODS_WAIT_S = 10.0  # for the Pods of the node, before images are collected
 MOST_PULLS = 50  # at a time; what is transferred at a time is bounded by itself
 
 
@@ -384,9 +385,17 @@ class Kubelet:
             self._eviction.synchronize, "interval", seconds=EVERY_S, next_run_time=datetime.now(UTC)
         )
         clock.add_job(self._keep_house, "interval", seconds=HOUSEKEEPING_S)
-        clock.add_job(self._keeper.collect, "interval", seconds=COLLECT_EVERY_S)
+        clock.add_job(
+            self._collect_images, "interval", seconds=COLLECT_EVERY_S,
+            next_run_time=datetime.now(UTC),
+        )  # fmt: skip
         clock.start()
         return clock
+
+    def _collect_images(self) -> None:
+        """Not before Pods are known: what their volumes use must stay."""
+        if self._pods.wait_synced(PODS_WAIT_S):
+            self._keeper.collect()
 
     def _heartbeat(self) -> None:
         try:

@@ -13,6 +13,7 @@ import pytest
 import yaml
 
 from tests.support.cluster import Cluster, run_podium, running_cluster
+from tests.support.images import OciLayout, busybox_image_tar, layer_tar
 from tests.support.namespaced import Namespaced, a_script, a_sleeper
 
 HEAD = {"apiVersion": "kubelet.config.k8s.io/v1beta1", "kind": "KubeletConfiguration"}
@@ -128,3 +129,28 @@ def test_short_of_memory_the_node_evicts_best_effort_first_and_takes_no_more(own
     assert ns.get("pod", "late")["status"]["message"] == refused
     with_settings(own)
     own.until(lambda: condition(own, "MemoryPressure") == "False")
+
+
+def test_a_disk_that_is_too_full_loses_the_images_that_nobody_uses(
+    own: Cluster, tmp_path: Path
+) -> None:
+    ns = Namespaced(own, "default")
+    idle = OciLayout()
+    idle.image("idle:1", [layer_tar({"data": os.urandom(1 << 20)})])
+    kept = busybox_image_tar(tmp_path / "kept.tar", "kept:1")
+    for archive in (kept, idle.write_tar(tmp_path / "idle.tar")):
+        own.podium("image", "load", str(archive))
+    ns.apply(a_sleeper("user", image="kept:1"))
+    ns.wait("pod/user", "condition=Ready")
+    settings = {"imageGCHighThresholdPercent": 1, "imageGCLowThresholdPercent": 0}
+    with_settings(own, imageMinimumGCAge="0s", **settings)
+
+    def is_collected() -> bool:
+        names = own.podium("image", "list", check=False).stdout
+        return "kept:1" in names and "idle:1" not in names
+
+    own.until(is_collected)
+    told = ("get", "events", "-A", "--field-selector=reason=FreeDiskSpaceFailed")
+    words = "Failed to garbage collect required amount of images. Attempted to free"
+    own.until(lambda: words in ns.out(*told))
+    ns.kubectl("delete", "pod", "user", "--grace-period=1")
