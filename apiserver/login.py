@@ -12,7 +12,7 @@ from apiserver.authentication import Authenticator
 from apiserver.authorization import MASTERS
 from apiserver.errors import ApiError
 from apiserver.sessions import COOKIE, SESSION_LIFETIME_S
-from apiserver.ui.stranger import stranger_page
+from apiserver.ui.stranger import entering_page, stranger_page
 from podium.api import status
 
 USED = "It has been used already, or it is too old."
@@ -35,7 +35,7 @@ def add_login(app: Flask, authenticator: Authenticator) -> None:
         if session is None:
             return stranger_page(403, "This link does not work", USED)
         # What stands behind # is seen by the page alone; it takes the key out of the address.
-        answer = Response(status=303, headers={"Location": f"/ui/#key={session.write_key}"})
+        answer = entering_page(f"/ui/#key={session.write_key}")
         answer.set_cookie(
             COOKIE,
             session.cookie,

@@ -457,16 +457,23 @@ def test_no_request_goes_to_another_host(page: Page, cluster: Cluster) -> None:
     assert all(url.startswith(f"https://127.0.0.1:{cluster.port}/") for url in urls)
 
 
-def test_a_login_link_works_once_and_a_stranger_sees_how_to_log_in(
+def test_a_login_link_works_once_also_from_another_site_and_a_stranger_sees_how_to_log_in(
     cluster: Cluster, tmp_path: Path
 ) -> None:
     link = login_link(cluster)
-    with chromium(tmp_path / "a") as first, chromium(tmp_path / "b") as second:
-        first.driver.get(link)
-        first.until(lambda: first.text("#connection") == "live")
-        assert "key=" not in first.driver.current_url
-        second.driver.get(link)
-        second.shows("podium ui")
-        second.driver.get(f"https://127.0.0.1:{cluster.port}/ui/objects/pods")
-        second.shows("podium ui")
-        second.screenshot("page-stranger")
+    with chromium(tmp_path) as page:
+        page.driver.get(link)
+        page.until(lambda: page.text("#connection") == "live")
+        assert "key=" not in page.driver.current_url
+        page.js("localStorage.clear()")
+        page.driver.delete_all_cookies()  # a stranger again
+        page.driver.get(link)
+        page.shows("podium ui")
+        page.driver.get(f"https://127.0.0.1:{cluster.port}/ui/objects/pods")
+        page.shows("podium ui")
+        page.screenshot("page-stranger")
+        page.driver.get(f"data:text/html,<a href='{login_link(cluster)}'>from another site</a>")
+        page.click("a")
+        page.until(lambda: page.text("#connection") == "live")
+        assert page.js("return localStorage.length")  # the key to write came as well
+        assert "key=" not in page.driver.current_url

@@ -160,6 +160,17 @@ def test_a_thousand_pods_on_a_phone(page: Page) -> None:
     page.size(*WIDE)
 
 
+def test_the_focus_stays_in_a_list_that_changes(page: Page, server: ApiServerProcess) -> None:
+    page.open("/ui/objects/pods?sort=Name:up")
+    page.until(lambda: page.texts(".virtual tbody tr[data-key]"))
+    page.js("document.querySelectorAll('.virtual tbody tr[data-key] a')[3].focus()")
+    focused = page.js("return document.activeElement.innerText")
+    first = page.text(".virtual tbody tr[data-key] a")
+    server.client().delete("pods", first, "default", grace_s=0)
+    page.until(lambda: page.text(".virtual tbody tr[data-key] a") != first)
+    assert page.js("return document.activeElement.innerText") == focused
+
+
 def test_the_first_paint_does_not_wait_for_the_cluster(page: Page) -> None:
     page.open("/ui/")
     page.until(lambda: page.text("#connection") == "live")

@@ -55,7 +55,8 @@ def type_into(css: str, *keys: str) -> Step:
 
 
 def open_commands(page: Page) -> None:
-    page.find(".commands summary").click()
+    page.shows("veth pair")
+    page.click(".commands summary")
 
 
 POD, DEPLOYMENT = "/ui/object/pods/{ns}/{web}", "/ui/object/deployments.apps/{ns}/web"
@@ -86,9 +87,8 @@ VIEWS = {
     "pod-startup": View(POD + "?tab=startup", "within the objective"),
     "pod-why": View(POD + "?tab=why", "Scores of the nodes"),
     "pod-why-not": View("/ui/object/pods/{ns}/big?tab=why", "Insufficient cpu"),
-    "pod-kernel": View(POD + "?tab=kernel", "veth pair"),
+    "pod-kernel": View(POD + "?tab=kernel", "unshare", ".commands", (open_commands,)),
     "pod-kernel-none": View("/ui/object/pods/{ns}/broken?tab=kernel", "Container main"),
-    "pod-commands": View(POD + "?tab=kernel", "unshare", ".commands", (open_commands,)),
     "pod-history": View(POD + "?tab=history", "kubelet"),
     "deployment": View(DEPLOYMENT, "Revisions"),
     "deployment-rollout": View(DEPLOYMENT + "?tab=rollout", "Rolled out"),
@@ -162,8 +162,9 @@ def test_a_view_is_whole_and_legible(name: str, browser: Page, furnished: dict[s
     page.size(*WIDE)
     assert page.misfits() == []
     page.screenshot(f"page-{name}-1440")
-    assert page.violations() == []
+    around = "" if name in ("cluster", "menu") else ".nav, .bar"  # the same around every view
+    assert page.violations(besides=around) == []
     with page.at_night():
         page.screenshot(f"page-{name}-1440-dark")
-        assert page.violations("color-contrast") == []
+        assert page.violations("color-contrast", around) == []
     assert page.errors() == []

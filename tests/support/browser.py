@@ -179,20 +179,23 @@ class Page:
         found += [f"overlap: {pair}" for pair in self.overlapping()]
         return found if self.does_not_scroll_sideways() else [*found, "scrolls sideways"]
 
-    def violations(self, only: str = "") -> list[str]:
-        """What axe-core finds against WCAG 2.1 A and AA, or against the rule `only`."""
+    def violations(self, only: str = "", besides: str = "") -> list[str]:
+        """What axe-core finds against WCAG 2.1 A and AA, or against the rule `only`; but not in
+        the parts `besides`, a CSS selector."""
         if not self.js("return Boolean(window.axe)"):
             self.driver.execute_script(_axe())
         rules = [only] if only else ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa"]
         found = self.driver.execute_async_script(
             """const done = arguments[arguments.length - 1];
-            axe.run(document, { runOnly: { type: arguments[1], values: arguments[0] },
+            const where = arguments[2] ? { exclude: [[arguments[2]]] } : document;
+            axe.run(where, { runOnly: { type: arguments[1], values: arguments[0] },
                                 resultTypes: ["violations"], preload: false })
                .then(result => done(result.violations.flatMap(v => v.nodes.map(n =>
                    `${v.id}: ${n.html.slice(0, 160)} ${n.any[0]?.message ?? ""}`))),
                      error => done([String(error)]))""",
             rules,
             "rule" if only else "tag",
+            besides,
         )
         return list(found)
 

@@ -10,6 +10,7 @@ import { neighbour } from "../cluster/neighbour.js";
 import { describe } from "../cluster/describe.js";
 
 const FRAMES_KEPT = 240;
+const QUICK_MS = 6; // a frame that takes longer is followed by a rest: at most a third of the time is drawing
 const calm = matchMedia("(prefers-reduced-motion: reduce)");
 
 export class Picture {
@@ -98,9 +99,11 @@ export class Picture {
       const isMoving = this.scene.step(Math.min(64, began - this.last));
       this.last = began;
       this.painter.frame(this.plan, this.scene, this);
-      this.#note(performance.now() - began);
-      if (isMoving) requestAnimationFrame(frame);
-      else this.isRunning = false;
+      const took = performance.now() - began;
+      this.#note(took);
+      if (!isMoving) this.isRunning = false;
+      else if (took < QUICK_MS) requestAnimationFrame(frame);
+      else setTimeout(() => requestAnimationFrame(frame), took * 2);
     };
     frame();
   }

@@ -5,6 +5,7 @@ import { h, put, svg } from "../widgets/dom.js";
 import { clock } from "../widgets/units.js";
 import { getJson } from "../api/client.js";
 import { remember } from "../shell/router.js";
+import { world } from "../world/world.js";
 import { asWorld, changedBetween } from "../cluster/past.js";
 
 const STEPS = 400;
@@ -34,12 +35,14 @@ export class TimeSlider {
   }
 
   async start(at) {
-    this.timer = setInterval(() => { if (this.isLive && !document.hidden) this.#read(); }, REFRESH_MS);
+    this.endings = [world.watch(() => { this.isStale = true; })];
+    this.timer = setInterval(() => { if (this.isStale && this.isLive && !document.hidden) this.#read(); }, REFRESH_MS);
     await this.#read();
     if (at && this.last) this.#go(/^\d+$/.test(at) ? Number(at) : at);
   }
 
   close() {
+    for (const end of this.endings ?? []) end();
     clearInterval(this.timer);
     clearTimeout(this.waiting);
     this.isClosed = true;
@@ -59,6 +62,7 @@ export class TimeSlider {
   }
 
   async #read() {
+    this.isStale = false;
     try {
       const found = await getJson(`/podium/v1/timeline?size=${STEPS}`);
       if (this.isClosed || !this.isLive) return;

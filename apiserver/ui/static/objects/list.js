@@ -1,6 +1,6 @@
 // The view /ui/objects/KIND: every object of a kind with the columns that kubectl shows, live.
 
-import { h, put, oncePerFrame } from "../widgets/dom.js";
+import { atMostEvery, h, put } from "../widgets/dom.js";
 import { send } from "../api/client.js";
 import { session } from "../api/session.js";
 import { empty, loading, problem, toast, toneOf } from "../widgets/parts.js";
@@ -15,6 +15,7 @@ import { TEACHING } from "../objects/teaching.js";
 import { VirtualTable } from "../objects/virtual_table.js";
 
 const AGES_MS = 5000;
+const DRAW_MS = 100; // changes come faster in a rollout than one reads
 const NARROW = matchMedia("(max-width: 640px)");
 const STATUS_COLUMNS = new Set(["Status", "Ready", "Phase"]);
 
@@ -40,7 +41,8 @@ class ObjectList {
     this.columns = [];
     this.isLive = false;
     this.endings = [];
-    this.draw = oncePerFrame(() => this.#draw());
+    this.draw = atMostEvery(DRAW_MS, () => this.#draw());
+    this.ages = 0; // how often they were told anew
   }
 
   async start() {
@@ -53,7 +55,7 @@ class ObjectList {
     this.#frame();
     this.#follow();
     this.endings.push(onScope(() => { if (this.kind.isNamespaced) this.#follow(); }));
-    const ages = setInterval(this.draw, AGES_MS);
+    const ages = setInterval(() => { this.ages++; this.draw(); }, AGES_MS);
     const narrow = () => this.draw();
     NARROW.addEventListener("change", narrow);
     this.endings.push(() => clearInterval(ages), () => NARROW.removeEventListener("change", narrow), () => this.table.close(), () => this.watching?.abort());
@@ -139,7 +141,8 @@ class ObjectList {
     this.table.element.hidden = isEmpty;
     if (isEmpty) put(this.notice, this.#teach());
     else if (this.isLive) put(this.notice);
-    this.table.show(this.#shownColumns(), rows);
+    const columns = this.#shownColumns();
+    this.table.show(columns, rows, [this.ages, this.sort, ...columns.map((column) => column.title)].join());
   }
 
   #teach() {

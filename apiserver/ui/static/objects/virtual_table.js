@@ -1,4 +1,5 @@
-// A table of any length: only the rows that are seen exist. Arrows go from row to row, Enter opens.
+// A table of any length: only the rows that are seen exist, and one that says the same stays as it is, with
+// the focus in it. Arrows go from row to row, Enter opens.
 
 import { h, oncePerFrame, put } from "../widgets/dom.js";
 
@@ -20,6 +21,8 @@ export class VirtualTable {
     this.columns = [];
     this.active = null;
     this.flash = new Set();
+    this.look = "";
+    this.drawn = new Map(); // key → { element, row, look, isActive }
     this.draw = oncePerFrame(() => this.#draw());
     this.element.addEventListener("scroll", this.draw, { passive: true });
     this.element.addEventListener("keydown", (event) => this.#keys(event));
@@ -31,9 +34,10 @@ export class VirtualTable {
     this.resizes.observe(this.element);
   }
 
-  show(columns, rows) {
-    this.columns = columns;
-    this.rows = rows;
+  /** `look`: another one when rows that are the same are to be drawn otherwise. */
+  show(columns, rows, look) {
+    if (look !== this.look) this.#heads(columns);
+    Object.assign(this, { columns, rows, look });
     this.draw();
   }
 
@@ -44,17 +48,36 @@ export class VirtualTable {
     const height = rowHeight();
     const first = Math.max(0, Math.floor(scrollTop / height) - MORE);
     const last = Math.min(this.rows.length, Math.ceil((scrollTop + clientHeight) / height) + MORE);
-    put(this.head, h("tr", {}, this.columns.map((column) => h("th", { scope: "col", class: column.cssClass, "aria-sort": column.sorted ?? null },
-      column.sort ? h("button", { type: "button", class: "sort", on: { click: column.sort } }, column.title, h("span", { "aria-hidden": "true" }, { ascending: " ↑", descending: " ↓" }[column.sorted] ?? "")) : column.title))));
     this.table.setAttribute("aria-rowcount", this.rows.length + 1);
-    put(this.body, spacer(first * height), this.rows.slice(first, last).map((row, index) => this.#row(row, first + index)), spacer((this.rows.length - last) * height));
+    const seen = this.rows.slice(first, last).map((row, index) => this.#row(row, first + index));
+    this.drawn = new Map(seen.map((one) => [one.key, one]));
+    keepInOrder(this.body, [spacer(first * height), ...seen.map((one) => one.element), spacer((this.rows.length - last) * height)].filter(Boolean));
     this.flash.clear();
+  }
+
+  #heads(columns) {
+    const focused = [...this.head.querySelectorAll("button")].indexOf(document.activeElement);
+    put(this.head, h("tr", {}, columns.map((column) => h("th", { scope: "col", class: column.cssClass, "aria-sort": column.sorted ?? null },
+      column.sort ? h("button", { type: "button", class: "sort", on: { click: column.sort } }, column.title, h("span", { "aria-hidden": "true" }, { ascending: " ↑", descending: " ↓" }[column.sorted] ?? "")) : column.title))));
+    this.head.querySelectorAll("button")[focused]?.focus();
   }
 
   #row(row, at) {
     const key = this.key(row);
+    const isActive = key === this.active;
+    const before = this.drawn.get(key);
+    const isSame = before && before.row === row && before.look === this.look && before.isActive === isActive && !this.flash.has(key);
+    const element = isSame ? before.element : this.#element(row, key);
+    if (Number(element.dataset.at) !== at) {
+      element.dataset.at = at;
+      element.setAttribute("aria-rowindex", at + 2);
+    }
+    return { key, row, look: this.look, isActive, element };
+  }
+
+  #element(row, key) {
     const classes = [this.flash.has(key) && "changed", key === this.active && "active"].filter(Boolean).join(" ");
-    return h("tr", { "data-key": key, "data-at": at, "aria-rowindex": at + 2, class: classes || null },
+    return h("tr", { "data-key": key, class: classes || null },
       this.columns.map((column) => h("td", { class: column.cssClass }, column.cell(row))));
   }
 
@@ -81,3 +104,10 @@ export class VirtualTable {
 }
 
 const spacer = (height) => (height > 0 ? h("tr", { "aria-hidden": "true", class: "spacer" }, h("td", { css: { height: `${height}px` } })) : null);
+
+/** Make these an element's children; who was there before and stays is not touched, so the focus stays too. */
+function keepInOrder(parent, wanted) {
+  const staying = new Set(wanted);
+  for (const child of [...parent.children]) if (!staying.has(child)) child.remove();
+  wanted.forEach((child, at) => { if (parent.children[at] !== child) parent.insertBefore(child, parent.children[at] ?? null); });
+}

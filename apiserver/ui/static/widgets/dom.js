@@ -49,6 +49,18 @@ export function oncePerFrame(run) {
   };
 }
 
+/** Call `run` in a frame, with a rest of `ms` between two calls. */
+export function atMostEvery(ms, run) {
+  let isAsked = false;
+  let last = -Infinity;
+  const now = () => { isAsked = false; last = performance.now(); run(); };
+  return () => {
+    if (isAsked) return;
+    isAsked = true;
+    setTimeout(() => requestAnimationFrame(now), Math.max(0, last + ms - performance.now()));
+  };
+}
+
 /** Say something to who listens instead of looking. */
 export function announce(text) {
   const place = document.getElementById("announce");
