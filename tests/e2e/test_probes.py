@@ -11,11 +11,12 @@ from typing import Any
 import h2
 
 from tests.support.namespaced import Namespaced, a_sleeper
+from tests.support.waiting import PATIENCE
 
 Object = dict[str, Any]
 
 WEB = ["python3", "-m", "http.server", "8080", "--directory", "/tmp"]
-FAST = {"periodSeconds": 1, "failureThreshold": 1}
+FAST = {"periodSeconds": 1, "failureThreshold": 1, "timeoutSeconds": int(max(1, PATIENCE))}
 
 
 def a_shell(script: str, **fields: Any) -> Object:
