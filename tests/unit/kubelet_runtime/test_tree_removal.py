@@ -29,7 +29,7 @@ def test_a_tree_deeper_than_any_path_is_long_goes(tree: Path) -> None:
     fds = len(os.listdir("/proc/self/fd"))
     remove_tree(tree)
     assert not tree.exists()
-    assert len(os.listdir("/proc/self/fd")) == fds
+    assert len(os.listdir("/proc/self/fd")) <= fds  # fewer: garbage of other tests
 
 
 def test_a_link_goes_and_what_it_leads_to_stays(tree: Path, tmp_path: Path) -> None:
