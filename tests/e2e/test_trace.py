@@ -215,6 +215,7 @@ A_CONFIGMAP = '{"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "s
 def test_all_objects_of_one_apply_are_one_trace(cluster: Cluster, space: str) -> None:
     both = f"{A_CONFIGMAP}\n---\n{a_deployment('web', 1)}"
     cluster.podium("-n", space, "apply", "--wait", "-f", "-", stdin=both)
+    cluster.until(lambda: trace_of(cluster, space, "web")["unfinished"] == 0)  # told in batches
     trace = trace_of(cluster, space, "web")
     beside = [span["name"] for span in trace["spans"] if span["depth"] == 1]
     assert beside == [f"create configmaps {space}/settings", f"create deployments.apps {space}/web"]
