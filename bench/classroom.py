@@ -34,7 +34,7 @@ def classroom(cluster: Cluster, runs: int) -> list[Row]:
             alone.append(rollout(cluster, client, f"alone-{run}"))
             with browsers(cluster) as last:
                 watched.append(rollout(cluster, client, f"watched-{run}"))
-        delete_and_wait(client, "class")
+        delete_and_wait(cluster, client, "class")
     return [
         _row(f"API request during a {REPLICAS}-Pod rollout, {BROWSERS} browsers on the page",
              "median_ms", alone, watched, last),

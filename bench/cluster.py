@@ -11,7 +11,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ from podium.client.http import Client
 
 PODIUM = Path(sys.executable).with_name("podium")
 TIMEOUT_S = 180
+REST_S, RESTING = 0.5, 0.05  # a cluster rests that uses less than so much of a core for so long
 GENERATIONS = 8  # of processes that components start
 
 
@@ -196,10 +197,23 @@ def _ready(deployment: dict[str, Any]) -> int:
     return int(deployment.get("status", {}).get("readyReplicas", 0))
 
 
-def delete_and_wait(client: Client, name: str) -> None:
+def delete_and_wait(cluster: Cluster, client: Client, name: str) -> None:
+    """Until it is gone and the cluster rests: the node goes on clearing up after Pods that the API
+    has no more, which the next measurement should not pay for."""
     client.delete("deployments.apps", name, "default")
     deadline = time.monotonic() + TIMEOUT_S
     while client.list("pods", "default", label_selector=f"app={name}", limit=1)["items"]:
         if time.monotonic() > deadline:
             raise BenchError(f"pods of {name} are still there")
         time.sleep(0.1)
+    processes = cluster.everything()
+    while _used_s(processes, REST_S) > REST_S * RESTING:
+        if time.monotonic() > deadline:
+            raise BenchError(f"the cluster does not come to rest after {name}")
+
+
+def _used_s(processes: Iterable[int], seconds: float) -> float:
+    """CPU time that they use within so many seconds."""
+    began = sum(map(cpu_s, processes))
+    time.sleep(seconds)
+    return sum(map(cpu_s, processes)) - began

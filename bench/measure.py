@@ -167,7 +167,7 @@ def until_ready(cluster: Cluster, replicas: int, image: str = "host") -> float:
         cluster.podium("apply", "-f", str(path))
         wait_ready(client, name, replicas)
         took = time.perf_counter() - began
-        delete_and_wait(client, name)
+        delete_and_wait(cluster, client, name)
     return took
 
 
@@ -216,7 +216,7 @@ def shims(cluster: Cluster) -> Row:
         client.create("deployments.apps", a_deployment("shims", REPLICAS), "default")
         wait_ready(client, "shims", REPLICAS)
         sizes = [pss_bytes(pid) / MIB for pid in cluster.shims()]
-        delete_and_wait(client, "shims")
+        delete_and_wait(cluster, client, "shims")
     name = f"a Pod's shim, of {REPLICAS}"
     return Row(name, "MiB PSS", sizes, SHIM_MAX_MIB, None, notes=["there is none"])
 
@@ -235,7 +235,7 @@ def execs(cluster: Cluster, effort: Effort) -> list[Row]:
         through_api = times(runs, lambda: exec_once(api, name))
         command = [str(PODIUM), "exec", name, "--data-dir", str(cluster.data_dir), "--", "true"]
         typed = times(runs, lambda: seconds(command))
-        delete_and_wait(client, "exec")
+        delete_and_wait(cluster, client, "exec")
     bare = statistics.median(seconds(["true"]) for _ in range(runs))
     python = statistics.median(seconds([sys.executable, "-c", ""]) for _ in range(runs))
     return [
