@@ -126,14 +126,19 @@ class TraceAnswers:
         return own, [root for root in roots if root is not own]
 
     def _may_see(self, user: User) -> Callable[[str, Object], bool]:
-        """Whether the user may `get` an object of a resource, in a namespace."""
-        known: dict[tuple[str, str], bool] = {}
+        """Whether the user may `get` an object. A node's rights are to single objects and depend on
+        what is there; of what is gone it is told nothing."""
+        is_node = node_of(user) is not None
+        known: dict[tuple[str, str, str], bool] = {}
 
         def may_see(resource: str, obj: Object) -> bool:
-            place = (resource, obj["namespace"])
+            name = obj["name"]
+            place = (resource, obj["namespace"], name if is_node else "")
             if place not in known:
                 action = _get(resource, obj)
                 known[place] = action is not None and is_allowed(self._store, user, action)
+                if is_node and known[place]:
+                    known[place] = self._store.get(resource, obj["namespace"], name) is not None
             return known[place]
 
         return may_see

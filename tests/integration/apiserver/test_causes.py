@@ -139,6 +139,26 @@ def test_who_may_not_get_an_object_may_not_see_its_trace(
         assert node.get("/podium/v1/spans").code == 403
 
 
+def test_a_node_sees_of_a_trace_only_its_own_pods(
+    server: ApiServerProcess, api: Api, ns: str
+) -> None:
+    apply = {"traceparent": f"00-{'03' * 16}-{SPAN}-01", "tracestate": "podium=podium-apply/1700/"}
+    for name in ("own", "another-nodes", "gone"):
+        post(api, f"{ns}/pods", a_new_pod(name=name), apply)
+    for name, node in (("own", "node-1"), ("another-nodes", "node-2")):
+        binding = {"metadata": {"name": name}, "target": {"kind": "Node", "name": node}}
+        assert api.post(f"{ns}/pods/{name}/binding", binding).code == 201
+    api.delete(f"{ns}/pods/gone?gracePeriodSeconds=0")
+    path = f"/podium/v1/trace/pods/{ns.rpartition('/')[2]}/own"
+
+    def told(found: Answer) -> list[str]:
+        return [one["object"]["name"] for one in found.json["spans"] if one.get("object")]
+
+    assert told(api.get(path)) == ["own", "another-nodes", "gone"]
+    with Api(server, "node-node-1") as node:
+        assert told(node.get(path)) == ["own"]
+
+
 def test_the_trace_of_what_is_gone_is_found_again_by_its_name(api: Api, ns: str) -> None:
     namespace = ns.rpartition("/")[2]
     path = f"/podium/v1/trace/configmaps/{namespace}/web"
