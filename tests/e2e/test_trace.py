@@ -113,6 +113,7 @@ def test_both_processes_of_a_container_whose_shim_was_killed_lead_back_to_the_ap
     cluster.podium("-n", space, "apply", "-f", "-", stdin=a_deployment("web", 3))
     cluster.until(lambda: len(running(cluster, space, "web")) > 0)
     first = running(cluster, space, "web").pop()
+    cluster.until(lambda: first in processes(trace_of(cluster, space, "web")))  # told in batches
     killed = next(pod for pod in trace_of(cluster, space, "web")["pods"]
                   if first in {one["containerID"] for one in pod["processes"]})  # fmt: skip
     os.kill(cluster.shim_pid(killed["uid"]), signal.SIGKILL)
