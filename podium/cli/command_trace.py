@@ -22,7 +22,7 @@ def traced(api: Connection, name: str) -> Iterator[None]:
 
     with tracing.commanding(name) as span:
         yield
-    if span.must_be_told:
+    if span.must_be_told and tracing.is_on():
         _tell(api, span.record(now_us()))
 
 

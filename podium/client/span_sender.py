@@ -10,7 +10,6 @@ there is no room they are dropped, and counted: the work they tell of never wait
 from __future__ import annotations
 
 import logging
-import os
 import threading
 from collections import deque
 
@@ -44,7 +43,7 @@ class SpanSender:
         self._thread = threading.Thread(target=self._run, name="spans", daemon=True)
 
     def start(self) -> None:
-        if os.environ.get("PODIUM_TRACE") == "off":
+        if not tracing.is_on():
             return
         tracing.send_to(self.put)
         self._thread.start()

@@ -16,6 +16,7 @@ Threads: a span belongs to the thread that opened it; `carried` takes it into a 
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -31,6 +32,11 @@ SpanRecord = dict[str, Any]  # as apiserver/span_log.py takes it
 
 LINKS_MAX = 8
 ERROR_MAX = 200  # characters of a failure
+
+
+def is_on() -> bool:
+    """PODIUM_TRACE=off: to measure what it costs."""
+    return os.environ.get("PODIUM_TRACE") != "off"
 
 
 class Span:
