@@ -13,6 +13,7 @@ from types import TracebackType
 from typing import Any
 
 from kubelet.runtime.capabilities import NAMES
+from kubelet.runtime.cgroups.hierarchy import read_all
 
 Object = dict[str, Any]
 
@@ -22,7 +23,6 @@ _CAPABILITY_SETS = {
     "effective": "CapEff", "permitted": "CapPrm", "inheritable": "CapInh",
     "bounding": "CapBnd", "ambient": "CapAmb",
 }  # fmt: skip
-_READ_BYTES = 1 << 16
 _SECCOMP = {"0": "disabled", "1": "strict", "2": "filter"}
 _GONE = (FileNotFoundError, ProcessLookupError)
 
@@ -53,14 +53,7 @@ class Process:
             raise ProcessLookupError(f"process {self.pid} is gone") from None
 
     def read(self, name: str) -> str:
-        fd = self.open(name)
-        try:
-            pieces = []
-            while piece := os.read(fd, _READ_BYTES):
-                pieces.append(piece)
-        finally:
-            os.close(fd)
-        return b"".join(pieces).decode(errors="replace")
+        return read_all(self.open(name)).decode(errors="replace")
 
     def read_if_any(self, name: str) -> str:
         """The same, "" where the kernel has no such file or no answer."""

@@ -33,15 +33,19 @@ def write(path: str, value: str) -> None:
 
 
 def read(path: str) -> str:
-    """Without Python's own file objects, which cost more than the kernel's part."""
-    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    return read_all(os.open(path, os.O_RDONLY | os.O_CLOEXEC)).decode("ascii")
+
+
+def read_all(fd: int) -> bytes:
+    """What is left of an open file, which is closed. Without Python's own file objects, which cost
+    more than the kernel's part."""
     try:
         pieces = []
         while piece := os.read(fd, _READ_BYTES):
             pieces.append(piece)
+        return b"".join(pieces)
     finally:
         os.close(fd)
-    return b"".join(pieces).decode("ascii")
 
 
 def read_keyed(path: str, key: str) -> int:
