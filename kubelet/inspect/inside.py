@@ -1,8 +1,8 @@
 """What only those inside can read: /proc/sys shows each process its own namespaces' values.
 
-Room kubelet/inspect; reads only. Namespaces belong to a thread: this one goes in, reads, and comes
-back. A thread of its own would cost two changes of who runs, which on a busy machine is more than
-all the rest. (`man 2 setns`)
+Room kubelet/inspect; reads only. The asking thread goes in, reads, and comes back
+(namespace_visit.py): another one would cost two changes of who runs, which on a busy machine is
+more than all the rest.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 from kubelet.inspect.processes import Process
-from kubelet.runtime import syscalls
+from kubelet.namespace_visit import visiting
 from kubelet.runtime.cgroups.hierarchy import read as read_file
 
 
@@ -39,21 +39,9 @@ def read(process: Process, sysctl_files: Iterable[str]) -> Inside:
 
 @contextlib.contextmanager
 def _entered(process: Process, kind: str) -> Iterator[None]:
-    """Should the way back be closed, which takes a kernel out of memory, the process ends rather
-    than go on in the wrong place."""
-    home = os.open(f"/proc/thread-self/ns/{kind}", os.O_RDONLY | os.O_CLOEXEC)
+    there = process.open(f"ns/{kind}")
     try:
-        there = process.open(f"ns/{kind}")
-        try:
-            syscalls.setns(there)
-        finally:
-            os.close(there)
-        try:
+        with visiting(kind, there):
             yield
-        finally:
-            try:
-                syscalls.setns(home)
-            except OSError:
-                os.abort()
     finally:
-        os.close(home)
+        os.close(there)
