@@ -149,7 +149,9 @@ def _node_may(store: Store, node: str, action: Action) -> bool:
         case "namespaces" | "runtimeclasses":
             return action.verb == "get"
         case "breakpoints" | "breakpoints/status":
-            return _node_may_breakpoint(store, node, action)
+            return _node_may_debug(store, action, "controller", f"kubelet/{node}")
+        case "faults" | "faults/status":
+            return _node_may_debug(store, action, "target", node)
     return False
 
 
@@ -175,15 +177,15 @@ def _node_may_pod(store: Store, node: str, action: Action) -> bool:
     return pod is None or pod.object["spec"].get("nodeName") == node
 
 
-def _node_may_breakpoint(store: Store, node: str, action: Action) -> bool:
-    """Those that stop its own kubelet: to see them, and to say what came of them."""
-    own = f"kubelet/{node}"
+def _node_may_debug(store: Store, action: Action, field: str, own: str) -> bool:
+    """Breakpoints that stop its own kubelet and faults of its own node, which have `own` in that
+    field of their spec: to see them, and to say what came of them."""
     if action.verb in ("list", "watch"):
-        return _selects(action, "spec.controller", own)
-    if action.name is None or (action.verb, action.plural) != ("patch", "breakpoints/status"):
+        return _selects(action, f"spec.{field}", own)
+    if action.name is None or (action.verb, action.subresource) != ("patch", "status"):
         return False
-    record = store.get("breakpoints.debug.podium.dev", "", action.name)
-    return record is None or record.object["spec"].get("controller") == own
+    record = store.get(action.resource.key, "", action.name)
+    return record is None or record.object["spec"].get(field) == own
 
 
 def _node_may_storage(store: Store, node: str, action: Action) -> bool:

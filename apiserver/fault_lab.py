@@ -4,7 +4,8 @@ Only in a cluster that was started with `podium up --lab`; everywhere else Fault
 of what can go wrong for a loop goes wrong at the server that it speaks to: it is cut off, its watch
 breaks or lags, the store is slow. That is done here, to the cluster's own components and never to
 people, who want to watch. For the rest this room leaves its walls, as nothing else of it does: it
-kills a component by the pid that the supervisor has recorded, and has a child hold memory.
+kills a component by the pid that the supervisor has recorded, and has a child hold memory. A slow
+disk is the kubelet's work (kubelet/slow_disk.py).
 
 A fault is over at its `endTime`, or when it is deleted. A restart of this server goes on with it.
 """
@@ -32,7 +33,7 @@ from apiserver.request_info import Call, User
 from apiserver.storage import Record
 from apiserver.verbs import Verbs
 from podium.api import meta, quantity, status
-from podium.api.faults import FAULTS, KEPT
+from podium.api.faults import ANSWER_S, BY_KUBELET, FAULTS, KEPT, TARGETS, active, end_of, phase_of
 from podium.api.scheme import Resource, resource
 
 Object = dict[str, Any]
@@ -122,7 +123,7 @@ class FaultLab:
     def _look(self) -> float | None:
         """Begin, go on with and end faults; seconds until one of them ends."""
         now = datetime.now(UTC)
-        active: list[Record] = []
+        open_: list[Record] = []
         over: list[Record] = []
         kind = resource(FAULTS)
         found = listing.select(self._verbs.store, kind, listing.Filter(None), 0).records
@@ -130,46 +131,44 @@ class FaultLab:
         self._put([(one.uid, one.object["spec"]) for one in found if self._is_wrong(one, now)])
         for record in found:
             phase = self._advance(record, now)
-            (active if phase == "Active" else over).append(record)
+            (open_ if phase in ("", "Active") else over).append(record)
         for record in sorted(over, key=lambda one: one.rv)[:-KEPT]:
             self._write(record, record.object, is_delete=True)
-        ends = [_end_of(record.object) for record in active]
-        left_s = [(end - now).total_seconds() for end in ends if end is not None]
-        return max(min(left_s), 0.0) if left_s else (0.0 if len(active) > len(left_s) else None)
+        left_s = [(_due(record.object, now) - now).total_seconds() for record in open_]
+        return max(min(left_s), 0.0) if left_s else None
 
     def _is_wrong(self, record: Record, now: datetime) -> bool:
         """Whether what the fault asks for is to be so just now."""
-        spec, phase = record.object["spec"], (record.object.get("status") or {}).get("phase")
-        if phase is None:
+        spec, phase = record.object["spec"], phase_of(record.object)
+        if not phase:
             return spec["type"] != "Kill" and not self._problem(record)
-        end = _end_of(record.object)
+        end = end_of(record.object)
         return bool(phase == "Active" and end is not None and end > now)
 
     def _advance(self, record: Record, now: datetime) -> str:
         """Write the next phase of a fault; the phase that it is in."""
         found = json.loads(record.body)
-        phase = (found.get("status") or {}).get("phase")
-        if phase is None:
+        phase = phase_of(found)
+        if not phase:
             return self._begin(record, found, now)
-        end = _end_of(found)
+        end = end_of(found)
         if phase == "Active" and (end is None or end <= now):
             found["status"] |= {"phase": "Ended"}
             self._write(record, found)
             return "Ended"
-        return str(phase)
+        return phase
 
     def _begin(self, record: Record, fault: Object, now: datetime) -> str:
-        spec = fault["spec"]
-        until = now + timedelta(seconds=spec["seconds"])
-        started: Object = {"startTime": meta.now_micro(now), "endTime": meta.now_micro(until)}
-        problem, pid = self._problem(record), 0
-        if spec["type"] == "Kill" and not problem:
-            pid = self._pids().get(spec["target"], 0)
-            started["endTime"] = started["startTime"]
-            started["message"] = f"killed {spec['target']} (pid {pid})"
+        spec, started = fault["spec"], active(fault, now)
+        problem, pid = self._problem(record) or unanswered(fault, now), 0
         if problem:
-            started["message"] = problem
-        started["phase"] = "Failed" if problem else "Ended" if pid else "Active"
+            started |= {"phase": "Failed", "message": problem}
+        elif spec["type"] in BY_KUBELET:
+            return ""  # not before the kubelet says so
+        elif spec["type"] == "Kill":
+            pid = self._pids().get(spec["target"], 0)
+            message = f"killed {spec['target']} (pid {pid})"
+            started |= {"phase": "Ended", "endTime": started["startTime"], "message": message}
         if not self._write(record, {**fault, "status": started}):
             return ""
         log.warning("fault %s: %s", record.name, started.get("message") or spec)
@@ -184,7 +183,8 @@ class FaultLab:
         if spec["type"] == "Kill" and not self._pids().get(spec["target"]):
             running = ", ".join(sorted(self._pids()))
             return f'component "{spec["target"]}" does not run; there are {running}'
-        if spec["type"] == "CutOff" and self._verbs.store.get("nodes", "", spec["target"]) is None:
+        is_of_node = TARGETS[spec["type"]] == "node"
+        if is_of_node and self._verbs.store.get("nodes", "", spec["target"]) is None:
             return f'nodes "{spec["target"]}" not found'
         if spec["type"] == "FillMemory" and record.uid not in self._holding:
             free = _available_bytes() - LEFT_FREE_BYTES
@@ -271,9 +271,21 @@ def effects_of(specs: list[Object]) -> Effects:
     return Effects(frozenset(cut_off), frozenset(dropped), delays, store_delay_s)
 
 
-def _end_of(fault: Object) -> datetime | None:
-    text = (fault.get("status") or {}).get("endTime")
-    return meta.parse_time(text) if text else None
+def _due(fault: Object, now: datetime) -> datetime:
+    """When to look at a fault again that is not over."""
+    if (end := end_of(fault)) is not None:
+        return end
+    if fault["spec"]["type"] not in BY_KUBELET:
+        return now  # it has just begun
+    return meta.parse_time(fault["metadata"]["creationTimestamp"]) + timedelta(seconds=ANSWER_S)
+
+
+def unanswered(fault: Object, now: datetime) -> str:
+    """Why a fault fails that its kubelet has not begun; "" while there is time."""
+    spec = fault["spec"]
+    if spec["type"] not in BY_KUBELET or _due(fault, now) > now:
+        return ""
+    return f"the kubelet of node {spec['target']} has not begun it within {ANSWER_S} s"
 
 
 def _boot_id() -> str:

@@ -45,6 +45,7 @@ FIELDS: dict[str, tuple[str, ...]] = {
     "secrets": ("type",),
     "replicasets.apps": ("status.replicas",),
     "breakpoints.debug.podium.dev": ("spec.controller",),
+    "faults.debug.podium.dev": ("spec.type", "spec.target"),
 }  # fmt: skip
 
 

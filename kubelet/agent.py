@@ -52,6 +52,7 @@ from kubelet.runtime.errors import RuntimeFailure
 from kubelet.runtime.protocol import Runtime, RuntimeEvent
 from kubelet.server import KubeletServer, Rooms
 from kubelet.service_account_tokens import PodTokens
+from kubelet.slow_disk import SlowDisk
 from kubelet.static_pods import StaticPods
 from kubelet.stats.pages import Statistics
 from kubelet.stats.sampler import Sampler
@@ -157,7 +158,12 @@ class Kubelet:
             modules,
             api_server=server_address(config["host"], config["port"]),
         )
-        self._qos = QosCgroups(Cgroups.detect(node["cgroupRoot"]), hardware, self._settings)
+        cgroups = Cgroups.detect(node["cgroupRoot"])
+        self._qos = QosCgroups(cgroups, hardware, self._settings)
+        self._slow_disk = SlowDisk(
+            self._client, self._informers, cgroups, name,
+            node_dir=node_dir, pods=self._source.list, is_lab=bool(config.get("lab")),
+        )  # fmt: skip
         index = config["nodes"].index(node)
         user_ranges = UserRanges(Path(node_dir, "pods"), config["id"], index)
         self._eviction = Eviction(
@@ -280,6 +286,7 @@ class Kubelet:
             self._debugger,
             self._loop,
             self._storage,
+            self._slow_disk,
             self._node_loop,
             self._informers,
             self._server,
@@ -343,6 +350,7 @@ class Kubelet:
             for uid in self._sync.known() | {pod["metadata"]["uid"] for pod in pods}:
                 self._wake(uid)
             self._storage.start()
+            self._slow_disk.start()
 
     def _follow_runtime(self) -> None:
         for event in self._runtime.events():
@@ -353,6 +361,8 @@ class Kubelet:
 
     def _count(self, event: RuntimeEvent) -> None:
         self._metrics.runtime_event(event.kind)
+        if event.kind == "container_started":
+            self._slow_disk.container_started()
         if event.kind == "container_started" and (pod := self._source.find(event.sandbox_id)):
             with contextlib.suppress(RuntimeFailure):  # it has ended and is gone
                 name = self._runtime.container_status(event.container_id).name

@@ -6,11 +6,18 @@ from typing import Any
 
 from apiserver.validation.causes import forbidden, in_range, invalid, not_supported, required
 from podium.api import quantity
-from podium.api.faults import DELAYED, LONGEST_DELAY_MS, LONGEST_S, TARGETS
+from podium.api.faults import DELAYED, LONGEST_DELAY_MS, LONGEST_S, MOST_OPERATIONS, TARGETS
 from podium.api.scheme import resource
 from podium.api.status import Cause
 
 Object = dict[str, Any]
+
+_ONLY_OF = {
+    "delayMilliseconds": DELAYED,
+    "memory": {"FillMemory"},
+    "bytesPerSecond": {"SlowDisk"},
+    "operationsPerSecond": {"SlowDisk"},
+}
 
 
 def validate_fault(fault: Object) -> list[Cause]:
@@ -20,8 +27,14 @@ def validate_fault(fault: Object) -> list[Cause]:
         return [required("spec.type")]
     if type_ not in TARGETS:
         return [not_supported("spec.type", type_, TARGETS)]
-    causes = in_range("spec.seconds", spec.get("seconds") or 0, 1, LONGEST_S)
-    return causes + _target(type_, spec.get("target") or "") + _delay(type_, spec) + _memory(spec)
+    return [
+        *in_range("spec.seconds", spec.get("seconds") or 0, 1, LONGEST_S),
+        *_target(type_, spec.get("target") or ""),
+        *_of_another_type(type_, spec),
+        *_delay(type_, spec),
+        *_memory(spec),
+        *_rates(spec),
+    ]
 
 
 def validate_fault_update(new: Object, old: Object) -> list[Cause]:
@@ -45,20 +58,36 @@ def _target(type_: str, target: str) -> list[Cause]:
 
 
 def _delay(type_: str, spec: Object) -> list[Cause]:
+    if type_ not in DELAYED:
+        return []
     delay = spec.get("delayMilliseconds") or 0
-    if type_ in DELAYED:
-        return in_range("spec.delayMilliseconds", delay, 1, LONGEST_DELAY_MS)
-    why = f"may not be set for {type_}"
-    return [forbidden("spec.delayMilliseconds", why)] if delay else []
+    return in_range("spec.delayMilliseconds", delay, 1, LONGEST_DELAY_MS)
 
 
 def _memory(spec: Object) -> list[Cause]:
-    memory = spec.get("memory")
     if spec["type"] != "FillMemory":
-        why = f"may not be set for {spec['type']}"
-        return [forbidden("spec.memory", why)] if memory else []
-    if not memory:
+        return []
+    if not spec.get("memory"):
         return [required("spec.memory", "must say how much")]
-    if quantity.memory_bytes(memory) <= 0:
-        return [invalid("spec.memory", memory, "must be greater than 0")]
-    return []
+    return _positive("memory", spec)
+
+
+def _rates(spec: Object) -> list[Cause]:
+    """Of SlowDisk, which has one of them at least, by default."""
+    causes = _positive("bytesPerSecond", spec) if spec.get("bytesPerSecond") else []
+    operations = spec.get("operationsPerSecond") or 0
+    return causes + in_range("spec.operationsPerSecond", operations, 0, MOST_OPERATIONS)
+
+
+def _positive(name: str, spec: Object) -> list[Cause]:
+    if quantity.memory_bytes(spec[name]) > 0:
+        return []
+    return [invalid(f"spec.{name}", spec[name], "must be greater than 0")]
+
+
+def _of_another_type(type_: str, spec: Object) -> list[Cause]:
+    return [
+        forbidden(f"spec.{name}", f"may not be set for {type_}")
+        for name, types in _ONLY_OF.items()
+        if spec.get(name) and type_ not in types
+    ]

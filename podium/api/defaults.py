@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 from podium.api.debugging import BREAKPOINTS, DEFAULT_STOP_S
-from podium.api.faults import DEFAULT_S, FAULTS
+from podium.api.faults import DEFAULT_RATE, DEFAULT_S, FAULTS
 from podium.api.scheme import Resource
 
 Object = dict[str, Any]
@@ -247,7 +247,10 @@ def _breakpoint(found: Object) -> None:
 
 
 def _fault(found: Object) -> None:
-    _put(found.setdefault("spec", {}), seconds=DEFAULT_S)
+    spec = found.setdefault("spec", {})
+    _put(spec, seconds=DEFAULT_S)
+    if spec.get("type") == "SlowDisk" and not spec.get("operationsPerSecond"):
+        _put(spec, bytesPerSecond=DEFAULT_RATE)
 
 
 _BY_KEY: dict[str, Callable[[Object], None]] = {

@@ -102,6 +102,22 @@ def slow_store(*, api: Connection, delay: str, time: str, output: str | None) ->
     _make(api, {**spec, "delayMilliseconds": _milliseconds("--delay", delay)}, output)
 
 
+@command.command("slow-disk")
+@click.argument("node")
+@click.option("--rate", metavar="SIZE", help="Bytes a second (1Mi, unless --iops is given).")
+@click.option("--iops", type=int, metavar="N", help="Operations a second.")
+@_for
+@_output
+@api_options
+def slow_disk(
+    *, api: Connection, node: str, rate: str | None, iops: int | None, time: str,
+    output: str | None,
+) -> None:  # fmt: skip
+    """Let the containers of a node read and write no faster, each direction for itself."""
+    spec = {"type": "SlowDisk", "target": node, "seconds": _seconds(time)}
+    _make(api, {**spec, "bytesPerSecond": rate, "operationsPerSecond": iops}, output)
+
+
 @command.command("fill-memory")
 @click.argument("size", metavar="SIZE")
 @_for

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from collections.abc import Iterator
+from contextlib import contextmanager
 
 import pytest
 
+from kubelet.disks import disk_below
 from podium.cli import processes
-from tests.support.cluster import Cluster, running_cluster
+from tests.support.cluster import Cluster, ContainerCgroups, running_cluster
+from tests.support.disk import bytes_per_second
+from tests.support.namespaced import Namespaced, a_sleeper
 
 
 @pytest.fixture(scope="module")
@@ -63,3 +69,75 @@ def test_a_node_that_is_cut_off_keeps_its_pods_running(lab: Cluster) -> None:
     lab.kubectl("wait", "--for=condition=Ready", "pod/later", "pod/web", "--timeout=60s")
     path = "jsonpath={.status.containerStatuses[0].restartCount}"
     assert lab.kubectl("get", "pod", "web", "-o", path).stdout == "0"
+
+
+# A slow disk
+
+RATE = 1 << 20
+WRITE = "if=/dev/zero of=/file bs=64k count=16 oflag=direct conv=notrunc"
+READ = "if=/file of=/dev/null bs=64k count=16 iflag=direct"
+
+
+@pytest.fixture(scope="module")
+def copier(lab: Cluster) -> Iterator[Namespaced]:
+    """A Pod "web" whose root is on a real disk."""
+    if disk_below(str(lab.data_dir)) is None:
+        pytest.skip("the cluster is on no disk")
+    ns = Namespaced(lab, "disk")
+    lab.kubectl("create", "namespace", ns.name)
+    ns.apply(a_sleeper())
+    ns.wait("pod/web", "condition=Ready")
+    yield ns
+    lab.kubectl("delete", "namespace", ns.name, "--wait=false")
+
+
+def cgroups_of(ns: Namespaced, name: str) -> ContainerCgroups:
+    ns.wait(f"pod/{name}", "condition=Ready")
+    return ns.cluster.container_cgroups(ns.get("pod", name))
+
+
+def is_slow(found: ContainerCgroups) -> bool:
+    """Whether the kernel holds it to RATE: on v1 its own cgroup, on v2 `kubepods`."""
+    files = [found.read("blkio.throttle.write_bps_device", "io.max", above=n) for n in (0, 3)]
+    return any(str(RATE) in text for text in files)
+
+
+@contextmanager
+def stopped(pid: int) -> Iterator[None]:
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        os.kill(pid, signal.SIGCONT)
+
+
+def test_a_slow_disk_slows_reads_and_writes_until_that_is_undone(copier: Namespaced) -> None:
+    lab = copier.cluster
+    assert bytes_per_second(copier, WRITE) > 3 * RATE
+    lab.podium("fault", "slow-disk", lab.nodes[0], "--rate", "1Mi", "--for", "10m")
+    assert bytes_per_second(copier, WRITE) == pytest.approx(RATE, rel=0.2)
+    assert bytes_per_second(copier, READ) == pytest.approx(RATE, rel=0.2)
+    copier.apply(a_sleeper("later"))
+    web, later = cgroups_of(copier, "web"), cgroups_of(copier, "later")
+    lab.until(lambda: is_slow(later))
+    lab.podium("fault", "undo", "--all")
+    lab.until(lambda: not is_slow(web) and not is_slow(later))
+    assert bytes_per_second(copier, READ) > 3 * RATE
+
+
+def test_a_slow_disk_ends_in_time_while_the_api_server_does_not_answer(copier: Namespaced) -> None:
+    lab, web = copier.cluster, cgroups_of(copier, "web")
+    lab.podium("fault", "slow-disk", lab.nodes[0], "--for", "2s")
+    with stopped(lab.pids()["apiserver"]):
+        assert is_slow(web)
+        lab.until(lambda: not is_slow(web))
+
+
+def test_a_slow_disk_does_not_outlive_a_kubelet_that_was_killed(copier: Namespaced) -> None:
+    lab, web = copier.cluster, cgroups_of(copier, "web")
+    lab.podium("fault", "slow-disk", lab.nodes[0], "--for", "10m")
+    with stopped(lab.supervisor_pid()):
+        os.kill(pid_of(lab, "kubelet"), signal.SIGKILL)
+        lab.podium("fault", "undo", "--all")
+        assert is_slow(web)
+    lab.until(lambda: not is_slow(web))

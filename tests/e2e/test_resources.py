@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
-import statistics
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,7 +11,7 @@ from typing import Any
 import pytest
 
 from tests.support.cluster import ContainerCgroups
-from tests.support.disk import loop_disk, mounted
+from tests.support.disk import bytes_per_second, loop_disk, mounted
 from tests.support.namespaced import Namespaced, a_script, a_sleeper
 
 MI = 1 << 20
@@ -131,17 +129,6 @@ def a_copier(data: Path, **annotations: str) -> dict[str, Any]:
     return pod
 
 
-def measured_rate(ns: Namespaced, dd: str, each: int) -> float:
-    """Pieces of `each` bytes a second: the median of several runs past the page cache."""
-    rates = []
-    for _ in range(RUNS):
-        said = ns.sh("web", f"dd {dd} 2>&1")
-        found = re.search(r"(\d+) bytes .* ([\d.]+) s,", said)
-        assert found, said
-        rates.append(int(found[1]) / each / float(found[2]))
-    return statistics.median(rates)
-
-
 @pytest.mark.parametrize("place", ["io.podium.dev/{}", "{}.io.podium.dev/main"])
 def test_bytes_written_to_a_volume_are_limited_for_a_pod_or_a_container(
     ns: Namespaced, data: Path, place: str
@@ -149,10 +136,8 @@ def test_bytes_written_to_a_volume_are_limited_for_a_pod_or_a_container(
     ns.apply(a_copier(data, **{place.format("write-bps"): "8Mi"}))
     ns.wait("pod/web", "condition=Ready")
     blocks = int(8 * MI * RUN_S) // (256 << 10)
-    rate = measured_rate(
-        ns, f"if=/dev/zero of=/data/f bs=256k count={blocks} oflag=direct conv=notrunc", MI
-    )
-    assert rate == pytest.approx(8, rel=0.1)
+    dd = f"if=/dev/zero of=/data/f bs=256k count={blocks} oflag=direct conv=notrunc"
+    assert bytes_per_second(ns, dd, RUNS) == pytest.approx(8 * MI, rel=0.1)
 
 
 def test_reads_of_a_volume_are_limited_in_number(ns: Namespaced, data: Path) -> None:
@@ -160,8 +145,8 @@ def test_reads_of_a_volume_are_limited_in_number(ns: Namespaced, data: Path) -> 
     ns.apply(a_copier(data, **{"read-iops.io.podium.dev/main": "200"}))
     ns.wait("pod/web", "condition=Ready")
     count = int(200 * RUN_S)
-    rate = measured_rate(ns, f"if=/data/f of=/dev/null bs=4k count={count} iflag=direct", 4096)
-    assert rate == pytest.approx(200, rel=0.1)
+    dd = f"if=/data/f of=/dev/null bs=4k count={count} iflag=direct"
+    assert bytes_per_second(ns, dd, RUNS) == pytest.approx(200 * 4096, rel=0.1)
 
 
 def test_the_root_of_a_container_has_the_limits_as_well(ns: Namespaced) -> None:

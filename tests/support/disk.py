@@ -1,8 +1,10 @@
-"""A disk of a test's own: a file behind a loop device."""
+"""A disk of a test's own: a file behind a loop device. And how fast one is, whosever."""
 
 from __future__ import annotations
 
 import os
+import re
+import statistics
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,6 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+
+from tests.support.namespaced import Namespaced
 
 SIZE_BYTES = 64 << 20
 
@@ -52,3 +56,14 @@ def mounted(disk: Disk, directory: Path) -> Iterator[Path]:
         yield directory
     finally:
         subprocess.run(["umount", str(directory)], check=True)
+
+
+def bytes_per_second(ns: Namespaced, dd: str, runs: int = 1) -> float:
+    """The median of what `dd` achieves in the Pod "web"; it should go past the page cache."""
+    rates = []
+    for _ in range(runs):
+        said = ns.sh("web", f"dd {dd} 2>&1")
+        found = re.search(r"(\d+) bytes .* ([\d.]+) s,", said)
+        assert found, said
+        rates.append(int(found[1]) / float(found[2]))
+    return statistics.median(rates)

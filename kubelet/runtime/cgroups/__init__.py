@@ -11,7 +11,7 @@ import contextlib
 import os
 import signal
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from kubelet.runtime import operations
@@ -20,7 +20,7 @@ from kubelet.runtime.cgroups.hierarchy import Hierarchy, write
 from kubelet.runtime.cgroups.v1 import HierarchyV1, count_io_v1
 from kubelet.runtime.cgroups.v2 import HierarchyV2
 from kubelet.runtime.errors import HostUnsupported, RuntimeFailure
-from kubelet.runtime.protocol import ContainerStats, Device, Resources
+from kubelet.runtime.protocol import ContainerStats, Device, IoLimit, Resources
 
 _ALL_V1 = frozenset(
     {"blkio", "cpu", "cpuacct", "cpuset", "devices", "freezer", "hugetlb", "memory", "net_cls",
@@ -160,6 +160,19 @@ class Cgroups:
     def update(self, path: str, resources: Resources) -> None:
         for hierarchy in self._trees(resources):
             hierarchy.apply(f"{self.root}/{path}", resources)
+
+    def limit_io_below(self, path: str, limit: IoLimit, spared: Collection[str] = ()) -> None:
+        """Hold `path` and all below it to this, or with 0 to nothing any more. On v2 they share it.
+        v1's throttles do not nest: each cgroup has it for itself, but those at and below `spared`,
+        which are left as they are. OSError if the kernel does not throttle that device."""
+        resources = Resources(io=(limit,))
+        self.update(path, resources)
+        left = tuple(f"{self._full(one)}/" for one in spared)
+        for tree in (one for one in self.hierarchies if "blkio" in one.controllers):
+            for below in tree.walk(self._full(path)):
+                if not f"{below}/".startswith(left):
+                    with contextlib.suppress(OSError):  # it has just ended
+                        tree.apply(below, resources)
 
     def protect_memory(self, path: str, amount_bytes: int) -> None:
         """v2: what is kept back from reclaim below `path`, in all. v1's soft limits need none."""

@@ -7,13 +7,22 @@ import json
 import threading
 import time
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from apiserver.fault_lab import unanswered
+from kubelet.disks import disk_below
+from kubelet.runtime.cgroups import NEEDED, Cgroups
+from kubelet.runtime.cgroups.hierarchy import Hierarchy
+from kubelet.runtime.cgroups.v1 import HierarchyV1
+from kubelet.runtime.cgroups.v2 import HierarchyV2
+from kubelet.slow_disk import SlowDisk
 from podium.client.errors import AlreadyExists, Forbidden, Invalid, ServerError
 from podium.client.http import Client
+from podium.client.informer import InformerFactory
 from tests.support.api_server import ApiServerProcess, running_api_server
 from tests.support.builders import a_node, a_pod, unstored
 from tests.support.waiting import eventually
@@ -178,6 +187,54 @@ def test_a_restarted_server_goes_on_with_faults_and_ends_those_that_are_over(
     eventually(lambda: not held())
 
 
+def a_slow_disk(node: Client, node_dir: Path, *trees: Hierarchy) -> SlowDisk:
+    """The kubelet's part, as far as a machine with these cgroups lets it."""
+    informers = InformerFactory(node)
+    cgroups = Cgroups("podium", [HierarchyV1(f"{node_dir}/v1", NEEDED), *trees])
+    found = SlowDisk(
+        node, informers, cgroups, "node-1", node_dir=str(node_dir), pods=list, is_lab=True
+    )
+    informers.start()
+    found.start()
+    return found
+
+
+@pytest.mark.parametrize("has_controller", [True, False])
+def test_a_nodes_own_kubelet_slows_its_disk_or_says_why_it_cannot(
+    server: ApiServerProcess, admin: Client, tmp_path: Path, *, has_controller: bool
+) -> None:
+    if disk_below(str(tmp_path)) is None:
+        pytest.skip("temporary files are on no disk")
+    node = server.client("node-node-1")
+    with contextlib.suppress(AlreadyExists):
+        node.create("nodes", unstored(a_node("node-1")))
+    io = HierarchyV2(str(tmp_path), frozenset({"io"}))
+    file = tmp_path / "podium/kubepods/io.max"
+    file.parent.mkdir(parents=True)
+    file.touch()
+    slow_disk = a_slow_disk(node, tmp_path, *([io] if has_controller else []))
+    fault = begin(admin, "SlowDisk", target="node-1")
+    if has_controller:
+        assert fault["status"]["phase"] == "Active"
+        assert "rbps=1048576 wbps=1048576" in file.read_text()
+        undo(admin, fault)
+        eventually(lambda: "rbps=max wbps=max" in file.read_text())
+    else:
+        assert fault["status"]["phase"] == "Failed"
+        assert "no cgroup controller for: io" in fault["status"]["message"]
+    eventually(lambda: not (tmp_path / "slow-disk").exists())
+    slow_disk.stop()
+
+
+def test_a_fault_that_its_kubelet_does_not_begin_fails_in_the_end() -> None:
+    begun = datetime(2026, 11, 26, 8, tzinfo=UTC)
+    fault = {"metadata": {"creationTimestamp": "2026-11-26T08:00:00Z"},
+             "spec": {"type": "SlowDisk", "target": "node-1"}}  # fmt: skip
+    assert unanswered(fault, begun + timedelta(seconds=19)) == ""
+    told = unanswered(fault, begun + timedelta(seconds=20))
+    assert told == "the kubelet of node node-1 has not begun it within 20 s"
+
+
 def test_what_is_not_there_is_told(admin: Client) -> None:
     assert (
         'component "kublet" does not run'
@@ -197,6 +254,10 @@ def test_what_is_not_there_is_told(admin: Client) -> None:
         ({"type": "SlowStore", "delayMilliseconds": 60_000}, "must be between 1 and 10000"),
         ({"type": "FillMemory"}, "spec.memory: Required value"),
         ({"type": "SlowStore", "delayMilliseconds": 1, "target": "x"}, "may not be set"),
+        ({"type": "SlowStore", "delayMilliseconds": 1, "memory": "1Mi"}, "may not be set"),
+        ({"type": "SlowDisk"}, "spec.target: Required value: must name a node"),
+        ({"type": "SlowDisk", "target": "a", "bytesPerSecond": "0"}, "must be greater than 0"),
+        ({"type": "SlowDisk", "target": "a", "operationsPerSecond": -1}, "must be between 0 and"),
     ],
 )
 def test_a_fault_that_makes_no_sense_is_refused(admin: Client, spec: Object, words: str) -> None:

@@ -143,6 +143,41 @@ def test_a_weight_that_no_scheduler_heeds_is_refused(tree: hierarchy.Hierarchy) 
         tree.apply("a", Resources(io_weight=10))
 
 
+SLOW = IoLimit(8, 16, read_bps=1024, write_bps=1024)
+
+
+def test_all_below_a_cgroup_shares_an_io_limit_on_v2(tmp_path: Path) -> None:
+    (tmp_path / "r/kubepods/pod1").mkdir(parents=True)
+    cgroups = Cgroups("r", [HierarchyV2(str(tmp_path), NEEDED | {"io"})])
+    cgroups.limit_io_below("kubepods", SLOW, spared=["kubepods/pod1"])
+    limit = "8:16 rbps=1024 wbps=1024 riops=max wiops=max"
+    assert written(tmp_path / "r/kubepods") == {"io.max": limit}
+    assert written(tmp_path / "r/kubepods/pod1") == {}
+
+
+def test_on_v1_each_cgroup_below_has_an_io_limit_but_those_that_are_spared(tmp_path: Path) -> None:
+    for path in ("pod1/c", "pod10/c", "pod2/c"):
+        (tmp_path / "blkio/r/kubepods" / path).mkdir(parents=True)
+    (tmp_path / "all/r/kubepods").mkdir(parents=True)
+    trees: list[hierarchy.Hierarchy] = [
+        HierarchyV1(str(tmp_path / "all"), NEEDED),
+        HierarchyV1(str(tmp_path / "blkio"), frozenset({"blkio"})),
+    ]
+    Cgroups("r", trees).limit_io_below("kubepods", SLOW, spared=["kubepods/pod1"])
+    limited = {
+        str(file.parent.relative_to(tmp_path / "blkio/r/kubepods"))
+        for file in tmp_path.rglob("blkio.throttle.write_bps_device")
+        if file.read_text() == "8:16 1024"
+    }
+    assert limited == {".", "pod10", "pod10/c", "pod2", "pod2/c"}
+
+
+def test_io_cannot_be_limited_where_the_kernel_has_no_controller(tmp_path: Path) -> None:
+    cgroups = Cgroups("r", [HierarchyV1(str(tmp_path), NEEDED)])
+    with pytest.raises(HostUnsupported, match="no cgroup controller for: io"):
+        cgroups.limit_io_below("kubepods", SLOW)
+
+
 def test_on_v1_a_container_is_held_to_its_sandboxs_throttles_by_being_in_its_cgroup(
     tmp_path: Path,
 ) -> None:

@@ -11,9 +11,10 @@ const FAULTS = {
   DropWatch: ["break the components' watches, of a resource or of all", ["target", "seconds"]],
   DelayWatch: ["tell them of changes later", ["target", "seconds", "delayMilliseconds"]],
   SlowStore: ["make every commit slower", ["seconds", "delayMilliseconds"]],
+  SlowDisk: ["slow the disk for a node's containers", ["target", "seconds", "bytesPerSecond", "operationsPerSecond"]],
   FillMemory: ["hold much of the machine's memory", ["seconds", "memory"]],
 };
-const NUMBERS = new Set(["seconds", "delayMilliseconds"]);
+const NUMBERS = new Set(["seconds", "delayMilliseconds", "operationsPerSecond"]);
 
 /** key → [button, ask() → the object to POST, or null, whether only a cluster of --lab takes it] */
 export const MAKERS = {
@@ -35,6 +36,8 @@ async function askForFault() {
       h("datalist", { id: "fault-targets" }, ["apiserver", "controllers", "kubelet", "launcher", ...[...world.nodes.values()].map((node) => node.name), "pods", "nodes"].map((value) => h("option", { value }))),
       field("seconds", "For so many seconds", { type: "number", min: "1", max: "600", value: "30" }),
       field("delayMilliseconds", "Delay in milliseconds", { type: "number", min: "1", max: "10000", value: "500" }),
+      field("bytesPerSecond", "Bytes a second", { value: "1Mi" }),
+      field("operationsPerSecond", "Operations a second", { type: "number", min: "1", placeholder: "no limit" }),
       field("memory", "Memory", { value: "512Mi" }),
     ],
     confirm: "Break it", tone: "danger",
