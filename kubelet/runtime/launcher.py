@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import gc
 import os
+import select
 import signal
 import socket
 import sys
@@ -25,6 +26,7 @@ from kubelet.runtime.rootfs import CgroupView
 from kubelet.runtime.shim_container import Host
 
 SOCKET = "launcher.sock"
+NODE_START_S = 1.0  # unless a shim is wanted, what shims share waits while others need the CPU
 _SHIM_OOM_SCORE = -998  # the shim is the last to be killed for want of memory, as containerd has it
 
 
@@ -32,9 +34,12 @@ def main(arguments: list[str] | None = None) -> None:
     root, cgroup_root = _options(sys.argv[1:] if arguments is None else arguments)
     signal.signal(signal.SIGTERM, _end)
     signal.signal(signal.SIGINT, _end)
-    host = prepare(root, cgroup_root)
-    listener = _listen(host.layout)
+    layout = Layout(root)
+    cgroups = prepare(layout, cgroup_root)
+    listener = _listen(layout)
     _say_ready()
+    select.select([listener], [], [], NODE_START_S)
+    host = find_out(layout, cgroups)
     rehearse()
     gc.collect()
     syscalls.trim_memory()
@@ -51,11 +56,10 @@ def _options(arguments: list[str]) -> tuple[str, str]:
     return given["--root"], given["--cgroup-root"]
 
 
-def prepare(root: str, cgroup_root: str) -> Host:
-    """Everything that is made or found out once for all shims."""
+def prepare(layout: Layout, cgroup_root: str) -> Cgroups:
+    """What must succeed before there can be any shim."""
     os.umask(0o022)
     syscalls.prctl(syscalls.PR_SET_DUMPABLE, 0)  # no container can open our /proc/<pid>/exe or mem
-    layout = Layout(root)
     os.makedirs(layout.sandboxes, mode=0o700, exist_ok=True)
     _mount_shm(layout.shm)
     syscalls.find_process_title()
@@ -65,6 +69,11 @@ def prepare(root: str, cgroup_root: str) -> Host:
         _say("this host offers no device control: containers are made without CAP_MKNOD")
     _protect_from_oom()
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # the kernel reaps shims
+    return cgroups
+
+
+def find_out(layout: Layout, cgroups: Cgroups) -> Host:
+    """Everything that is made or found out once for all shims."""
     return Host(
         layout=layout,
         cgroups=cgroups,

@@ -8,6 +8,9 @@ select() until a pidfd, a readiness pipe or a signal wakes it.
 
 To whoever started it, it tells through the pipe `PODIUM_PROGRESS_FD` how the start goes, one JSON
 object a line: {"event": "started"|"ready"|"died"|"up"|"failed", "name", "ms", "code"}.
+
+The API server takes longest to import what it needs. So it may start before the cluster's keys are
+made: `PODIUM_KEYS_FD` is a pipe from which it and the supervisor each read a byte when they are.
 """
 
 from __future__ import annotations
@@ -21,14 +24,18 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import IO, Any
 
 from podium.cli import cluster_config, processes
 
 READY_FD_VARIABLE = "PODIUM_READY_FD"
 PROGRESS_FD_VARIABLE = "PODIUM_PROGRESS_FD"
+KEYS_FD_VARIABLE = "PODIUM_KEYS_FD"
+KEYS_ARE_MADE = b"kk"  # a byte for each who waits
 QUICK_DEATH_S = 5.0  # who lives longer than this is restarted at once
 FIRST_BACKOFF_S, LAST_BACKOFF_S = 0.2, 5.0
 STOP_GRACE_S = 5.0  # from SIGTERM to SIGKILL, for each of the two steps of stopping
@@ -95,9 +102,16 @@ def component_environment() -> dict[str, str]:
 class Supervisor:
     """Keeps components alive until told to stop. `run()` returns the exit code of the process."""
 
-    def __init__(self, data_dir: Path, commands: dict[str, list[str]], progress_fd: int) -> None:
+    def __init__(
+        self,
+        data_dir: Path,
+        commands: dict[str, list[str]],
+        progress_fd: int,
+        keys_fd: int = -1,
+    ) -> None:
         self._data_dir = data_dir
         self._progress_fd = progress_fd
+        self._keys_fd = keys_fd
         self._tasks = [
             Task(name, argv, processes.Component(name)) for name, argv in commands.items()
         ]
@@ -111,6 +125,8 @@ class Supervisor:
     def run(self) -> int:
         """Start everything, keep it alive, stop everything."""
         with self._signals():
+            if self._keys_fd >= 0:
+                self._begin_without_keys()
             while not self._stopping:
                 self._start_what_is_due()
                 self._wait_and_handle(self._seconds_to_next_start())
@@ -132,18 +148,26 @@ class Supervisor:
         times = [task.start_at for task in self._tasks if task.start_at is not None]
         return max(0.0, min([*times, self._log_check_at]) - time.monotonic())
 
-    def _start(self, task: Task) -> None:
+    def _begin_without_keys(self) -> None:
+        (server,) = (task for task in self._tasks if task.name == "apiserver")
+        self._start(server, {KEYS_FD_VARIABLE: self._keys_fd})
+        if not os.read(self._keys_fd, 1):
+            self._stopping = True  # whoever was to make them has gone
+        os.close(self._keys_fd)
+
+    def _start(self, task: Task, more_fds: Mapping[str, int] = MappingProxyType({})) -> None:
         read_fd, write_fd = os.pipe2(os.O_CLOEXEC)
         os.set_blocking(read_fd, False)
         log = self._log_of(task)
+        fds = {READY_FD_VARIABLE: write_fd, **more_fds}
         try:
             task.process = subprocess.Popen(
                 task.argv,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
-                pass_fds=(write_fd,),
-                env={**component_environment(), READY_FD_VARIABLE: str(write_fd)},
+                pass_fds=tuple(fds.values()),
+                env=component_environment() | {name: str(fd) for name, fd in fds.items()},
             )
         finally:
             os.close(write_fd)
@@ -341,11 +365,18 @@ def main(argv: list[str]) -> int:
     if take_lock(data_dir) is None:
         print(f"another podium is running in {data_dir}", file=sys.stderr)
         return 1
-    progress_fd = int(os.environ.pop(PROGRESS_FD_VARIABLE, "-1"))
-    if progress_fd >= 0:
-        os.set_inheritable(progress_fd, False)
+    progress_fd, keys_fd = _inherited(PROGRESS_FD_VARIABLE), _inherited(KEYS_FD_VARIABLE)
     processes.write_supervisor(data_dir)
-    return Supervisor(data_dir, component_commands(config, data_dir), progress_fd).run()
+    commands = component_commands(config, data_dir)
+    return Supervisor(data_dir, commands, progress_fd, keys_fd).run()
+
+
+def _inherited(variable: str) -> int:
+    """A file descriptor that is for us and for none of our children; -1: there is none."""
+    fd = int(os.environ.pop(variable, "-1"))
+    if fd >= 0:
+        os.set_inheritable(fd, False)
+    return fd
 
 
 if __name__ == "__main__":

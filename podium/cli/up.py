@@ -4,6 +4,7 @@ the supervisor and shows how the components come up. What it starts outlives it 
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import os
@@ -29,7 +30,12 @@ from podium.cli.down import (
 )
 from podium.cli.options import cluster_options
 from podium.cli.progress import Progress
-from podium.cli.supervisor import PROGRESS_FD_VARIABLE, component_environment
+from podium.cli.supervisor import (
+    KEYS_ARE_MADE,
+    KEYS_FD_VARIABLE,
+    PROGRESS_FD_VARIABLE,
+    component_environment,
+)
 
 START_TIMEOUT_S = 280.0  # an emulated machine is thirty times slower; systemd waits for 300
 RUNTIMES = ("podium", "containerd")
@@ -182,7 +188,7 @@ def bring_up(data_dir: Path, wishes: Wishes, progress: Progress) -> subprocess.P
 
 
 def _settle(data_dir: Path, wishes: Wishes) -> cluster_config.ClusterConfig:
-    """Check the machine, and write cluster.json, keys and directories."""
+    """Check the machine, and write cluster.json and directories."""
     found = cluster_config.read(data_dir)
     if not (wishes.fake_nodes or (found and found.is_simulated)):
         preflight.check_kernel()
@@ -202,7 +208,6 @@ def _settle(data_dir: Path, wishes: Wishes) -> cluster_config.ClusterConfig:
         if wishes.kubelet_config:
             _keep_kubelet_config(wishes.kubelet_config, data_dir / "nodes" / node.name)
     (data_dir / "log").mkdir(mode=0o700, exist_ok=True)
-    _ensure_pki(data_dir, config)
     return config
 
 
@@ -342,22 +347,20 @@ def _has_keys(data_dir: Path, config: cluster_config.ClusterConfig) -> bool:
 def _start(
     data_dir: Path, config: cluster_config.ClusterConfig, progress: Progress
 ) -> subprocess.Popen[bytes]:
-    """Start the supervisor and follow it until all is up."""
+    """Start the supervisor, make keys and certificates, and follow it until all is up."""
     progress.line(f"starting the cluster in {data_dir}")
     offsets = {path.name: path.stat().st_size for path in (data_dir / "log").glob("*.log")}
-    read_fd, write_fd = os.pipe()
-    with open(data_dir / "log" / "supervisor.log", "ab") as log:
-        process = subprocess.Popen(
-            [sys.executable, "-P", "-m", "podium.cli.supervisor", "--data-dir", str(data_dir)],
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=log,
-            pass_fds=(write_fd,),
-            env={**component_environment(), PROGRESS_FD_VARIABLE: str(write_fd)},
-            start_new_session=True,
-        )
-    os.close(write_fd)
+    read_fd, progress_fd = os.pipe()
+    keys_fd, write_fd = os.pipe()
+    process = _start_supervisor(
+        data_dir, {PROGRESS_FD_VARIABLE: progress_fd, KEYS_FD_VARIABLE: keys_fd}
+    )
     try:
+        try:
+            _ensure_pki(data_dir, config)
+            _tell_of_keys(write_fd)
+        finally:
+            os.close(write_fd)
         _follow(read_fd, data_dir, offsets, progress)
     except BaseException:  # Ctrl-C as well: nothing stays half-started
         progress.done()
@@ -370,6 +373,28 @@ def _start(
     progress.line(f"  API   {cluster_config.server_url(config)}")
     progress.line(f"  next  export KUBECONFIG={data_dir / 'admin.kubeconfig'}")
     return process
+
+
+def _start_supervisor(data_dir: Path, fds: dict[str, int]) -> subprocess.Popen[bytes]:
+    """With these file descriptors, by the names of the variables that tell of them."""
+    with open(data_dir / "log" / "supervisor.log", "ab") as log:
+        process = subprocess.Popen(
+            [sys.executable, "-P", "-m", "podium.cli.supervisor", "--data-dir", str(data_dir)],
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            pass_fds=tuple(fds.values()),
+            env=component_environment() | {name: str(fd) for name, fd in fds.items()},
+            start_new_session=True,
+        )
+    for fd in fds.values():
+        os.close(fd)
+    return process
+
+
+def _tell_of_keys(write_fd: int) -> None:
+    with contextlib.suppress(BrokenPipeError):  # nobody waits any more: _follow says why
+        os.write(write_fd, KEYS_ARE_MADE)
 
 
 def _follow(read_fd: int, data_dir: Path, offsets: dict[str, int], progress: Progress) -> None:

@@ -16,7 +16,9 @@ from typing import Any
 import pytest
 
 from podium.cli import processes
+from podium.cli.supervisor import KEYS_ARE_MADE
 
+WITH_KEYS = "import os; assert os.read(int(os.environ['PODIUM_KEYS_FD']), 1)"
 READY = (
     "import os, signal; os.write(int(os.environ['PODIUM_READY_FD']), b'ready\\n'); signal.pause()"
 )
@@ -25,27 +27,26 @@ RUN = """
 import json, sys
 from pathlib import Path
 from podium.cli import processes, supervisor
-data_dir, commands, fd = Path(sys.argv[1]), json.loads(sys.argv[2]), int(sys.argv[3])
+data_dir, commands, fds = Path(sys.argv[1]), json.loads(sys.argv[2]), map(int, sys.argv[3:])
 supervisor.STOP_GRACE_S = 0.3
 assert supervisor.take_lock(data_dir) is not None
 processes.write_supervisor(data_dir)
-sys.exit(supervisor.Supervisor(data_dir, commands, fd).run())
+sys.exit(supervisor.Supervisor(data_dir, commands, *fds).run())
 """
 
 
 class Supervised:
     """A supervisor process and what it tells."""
 
-    def __init__(self, data_dir: Path, **scripts: str) -> None:
+    def __init__(self, data_dir: Path, keys_fd: int = -1, **scripts: str) -> None:
         self.data_dir = data_dir
         for name in ("run", "log"):
             (data_dir / name).mkdir(exist_ok=True)
         commands = {name: [sys.executable, "-c", script] for name, script in scripts.items()}
         self.fd, write_fd = os.pipe()
-        self.process = subprocess.Popen(
-            [sys.executable, "-c", RUN, str(data_dir), json.dumps(commands), str(write_fd)],
-            pass_fds=(write_fd,),
-        )
+        fds = [write_fd, keys_fd] if keys_fd >= 0 else [write_fd]
+        argv = [sys.executable, "-c", RUN, str(data_dir), json.dumps(commands), *map(str, fds)]
+        self.process = subprocess.Popen(argv, pass_fds=fds)
         os.close(write_fd)
         self._buffer = b""
 
@@ -83,8 +84,8 @@ def until(condition: Callable[[], object], timeout_s: float = 10) -> None:
 def supervise(tmp_path: Path) -> Iterator[Callable[..., Supervised]]:
     made: list[Supervised] = []
 
-    def start(**scripts: str) -> Supervised:
-        made.append(Supervised(tmp_path, **scripts))
+    def start(keys_fd: int = -1, **scripts: str) -> Supervised:
+        made.append(Supervised(tmp_path, keys_fd, **scripts))
         return made[-1]
 
     yield start
@@ -98,6 +99,30 @@ def supervise(tmp_path: Path) -> Iterator[Callable[..., Supervised]]:
 def test_it_tells_when_every_component_is_ready(supervise: Callable[..., Supervised]) -> None:
     told = supervise(apiserver=READY, kubelet=READY).events("up")
     assert {e["name"] for e in told if e["event"] == "ready"} == {"apiserver", "kubelet"}
+
+
+def test_the_api_server_begins_before_there_are_keys_and_the_others_after(
+    supervise: Callable[..., Supervised],
+) -> None:
+    keys_fd, write_fd = os.pipe()
+    supervised = supervise(keys_fd, kubelet=READY, apiserver=f"{WITH_KEYS}; {READY}")
+    assert [e["name"] for e in supervised.events("started")] == ["apiserver"]
+    assert not select.select([supervised.fd], [], [], 0.3)[0]
+    os.write(write_fd, KEYS_ARE_MADE)
+    told = supervised.events("up")
+    assert [e["name"] for e in told if e["event"] == "started"] == ["kubelet"]
+    os.close(write_fd)
+    os.close(keys_fd)
+
+
+def test_nothing_stays_when_the_keys_are_not_made(supervise: Callable[..., Supervised]) -> None:
+    keys_fd, write_fd = os.pipe()
+    supervised = supervise(keys_fd, apiserver=f"{WITH_KEYS}; {READY}", kubelet=READY)
+    supervised.events("started")
+    os.close(write_fd)
+    supervised.process.wait(10)
+    assert not any(c.pid for c in supervised.components().values())
+    os.close(keys_fd)
 
 
 def test_it_records_pids_that_can_be_verified(supervise: Callable[..., Supervised]) -> None:
