@@ -6,11 +6,14 @@ import os
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
+from selenium.webdriver.support.ui import Select
 
 from kubelet.disks import disk_below
 from podium.cli import processes
+from tests.support.browser import PHONE, WIDE, Page, chromium, is_there
 from tests.support.cluster import Cluster, ContainerCgroups, running_cluster
 from tests.support.disk import bytes_per_second
 from tests.support.namespaced import Namespaced, a_sleeper
@@ -141,3 +144,51 @@ def test_a_slow_disk_does_not_outlive_a_kubelet_that_was_killed(copier: Namespac
         lab.podium("fault", "undo", "--all")
         assert is_slow(web)
     lab.until(lambda: not is_slow(web))
+
+
+# On the page
+
+
+def choose(page: Page, type_: str) -> None:
+    page.click_text("Break something")
+    Select(page.find("dialog select")).select_by_value(type_)
+
+
+def misfits(page: Page, name: str) -> list[str]:
+    """On a phone and on a wide screen."""
+    found = []
+    for width, height in (PHONE, WIDE):
+        page.size(width, height)
+        page.screenshot(f"page-{name}-{width}")
+        found += page.misfits()
+    return found
+
+
+@pytest.mark.skipif(not is_there(), reason="needs chromium and chromedriver (.ci/test-tools)")
+@pytest.mark.filterwarnings("ignore::ResourceWarning:selenium.*")
+def test_a_fault_is_made_seen_and_ended_on_the_page(copier: Namespaced, tmp_path: Path) -> None:
+    lab, web = copier.cluster, cgroups_of(copier, "web")
+    with chromium(tmp_path) as page:
+        page.colours("light")  # and nothing moves
+        page.login(lab)
+        page.until(lambda: page.text("#connection") == "live")
+        page.open("/ui/objects/faults.debug.podium.dev")
+        choose(page, "CutOff")
+        page.click_text("Break it", "dialog button")
+        page.shows("spec.target: Required value: must name a node", "#toasts")
+        choose(page, "SlowDisk")
+        page.find("dialog input[name=target]").send_keys(lab.nodes[0])
+        assert misfits(page, "dialog-fault") + page.violations() == []
+        page.click_text("Break it", "dialog button")
+        page.until(lambda: is_slow(web))
+        page.shows("Active", ".virtual tbody")
+        assert misfits(page, "faults-active") == []
+        made = "jsonpath={.items[?(@.status.phase=='Active')].metadata.name}"
+        page.click_text(lab.kubectl("get", "faults", "-o", made).stdout, ".virtual a")
+        page.shows("Bytes a second")
+        assert misfits(page, "fault") == []
+        page.click_text("Delete")
+        page.click_text("Delete", "dialog button")
+        page.shows("has just been deleted")
+        page.until(lambda: not is_slow(web))
+        assert page.errors() == []

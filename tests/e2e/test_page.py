@@ -439,6 +439,18 @@ def test_deleting_asks_first(page: Page, ns: Namespaced) -> None:
     page.shows("has just been deleted")
 
 
+def test_a_fault_is_refused_where_there_is_no_lab(page: Page) -> None:
+    page.open("/ui/objects/faults.debug.podium.dev")
+    page.shows("Only in a cluster that was started with podium up --lab")
+    button = "document.querySelector('.heading [data-tone=primary]')"
+    page.until(lambda: page.js(f"return {button}?.hidden"))
+    page.js(f"{button}.hidden = false")  # as on a page that was opened while there was one
+    page.click_text("Break something")
+    page.find("dialog input[name=target]").send_keys("kubelet")
+    page.click_text("Break it", "dialog button")
+    page.shows("faults are for a cluster that was started with podium up --lab", "#toasts")
+
+
 # ---- everybody, everywhere ----------------------------------------------------------------------
 
 

@@ -179,3 +179,25 @@ def test_the_first_paint_does_not_wait_for_the_cluster(page: Page) -> None:
     )
     print(f"first paint after {paint:.0f} ms")
     assert 0 <= paint < 2000  # 200 ms on an idle machine
+
+
+# The last one: the server has no past then.
+def test_a_moment_that_is_no_longer_kept_is_told_wherever_it_is_asked_for(
+    page: Page, server: ApiServerProcess
+) -> None:
+    page.open("/ui/")
+    page.until(lambda: page.js("return document.querySelectorAll('.slider rect').length"))
+    server.compact(int(server.client().list("nodes")["metadata"]["resourceVersion"]))
+    move = "const r = document.querySelector('.slider input'); r.value = 0"
+    page.js(f"{move}; r.dispatchEvent(new Event('input'))")  # where there was something
+    page.shows("cannot be shown: it is no longer kept", ".when")
+    page.colours("light")  # and nothing moves
+    for path, where in (("/ui/?at=5", "#toasts"), ("/ui/diff?from=5", ".problem")):
+        page.open(path)
+        page.shows("too old resource version: 5", where)
+        for width, height in (PHONE, WIDE):
+            page.size(width, height)
+            assert page.misfits() == []
+            page.screenshot(f"page-compacted-{where[1:]}-{width}")
+    page.open("/ui/?at=5")
+    page.until(lambda: page.picture("pods") > 0)  # and the picture is live

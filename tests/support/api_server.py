@@ -13,6 +13,7 @@ import os
 import select
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -71,6 +72,13 @@ class ApiServerProcess:
             except subprocess.TimeoutExpired:
                 self.kill()
                 raise
+
+    def compact(self, upto: int) -> None:
+        """As if all up to that revision had grown too old."""
+        with sqlite3.connect(self.data_dir / "podium.db") as database:
+            database.execute("DELETE FROM change WHERE rv <= ?", (upto,))
+            database.execute("UPDATE meta SET v = ? WHERE k = 'compact_rv'", (upto,))
+        database.close()
 
     def kubeconfig(self, identity: str = "admin") -> Path:
         """ "admin", "controllers", "scheduler" or "node-node-1"."""

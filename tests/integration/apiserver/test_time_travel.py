@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sqlite3
 from urllib.parse import quote
 
 import pytest
@@ -139,9 +138,7 @@ def test_what_is_no_longer_kept_is_gone_and_the_oldest_is_named(
 ) -> None:
     first = int(api.post(maps, a_config_map()).json["metadata"]["resourceVersion"])
     last = int(api.patch(f"{maps}/cm", {"data": {"a": "b"}}).json["metadata"]["resourceVersion"])
-    with sqlite3.connect(api.server.data_dir / "podium.db") as database:
-        database.execute("UPDATE meta SET v = ? WHERE k = 'compact_rv'", (last,))
-    database.close()
+    api.server.compact(last)
     for path in (f"{maps}/cm?atRevision=", f"{maps}?atRevision=", "/podium/v1/cluster?at=",
                  f"/podium/v1/diff?namespace={name}&from="):  # fmt: skip
         gone = api.get(f"{path}{first}")

@@ -2,6 +2,7 @@
 // (/podium/v1/timeline, /podium/v1/cluster?at=). At its right end the picture is live.
 
 import { h, put, svg } from "../widgets/dom.js";
+import { toast } from "../widgets/parts.js";
 import { clock } from "../widgets/units.js";
 import { getJson } from "../api/client.js";
 import { remember } from "../shell/router.js";
@@ -51,6 +52,7 @@ export class TimeSlider {
   /** Back to now; `trouble` says why, where nobody asked for it. */
   goLive(trouble = "") {
     this.trouble = trouble;
+    if (trouble) toast(trouble, "bad"); // the slider itself may be far below
     this.isLive = true;
     this.revision = null;
     this.range.value = STEPS;
@@ -69,7 +71,7 @@ export class TimeSlider {
       this.marks = found.items;
       this.first = found.items[0]?.revision ?? found.to.revision;
       this.last = found.to.revision;
-      this.element.hidden = found.items.length < 2;
+      this.element.hidden = found.items.length < 2 && !this.trouble;
       this.#draw();
       this.#word();
     } catch { this.element.hidden = true; /* no past is kept here */ }

@@ -68,6 +68,7 @@ const GOES_WITH = {
   "deployments.apps": "Its ReplicaSets and Pods go with it.",
   "replicasets.apps": "Its Pods go with it. A Deployment that owns it will make it anew.",
   namespaces: "Everything in it goes with it.",
+  "faults.debug.podium.dev": "If it has not ended, it ends now.",
   nodes: "Its Pods are forgotten; a kubelet that still runs makes the Node anew.",
   pods: "Its containers end. A ReplicaSet that owns it will make another.",
 };

@@ -29,7 +29,7 @@ export function open(main, { key }, query) {
 function narrowed(columns) {
   const named = (...names) => columns.find((column) => names.includes(column.name));
   const name = named("Name", "Object");
-  const tells = named("Status") ?? named("Reason") ?? columns.find((column) => column !== name);
+  const tells = named("Status") ?? named("Reason") ?? named("Phase") ?? columns.find((column) => column !== name);
   const ages = named("Age", "Last Seen");
   return [...new Set([name, tells, ages].filter(Boolean))];
 }

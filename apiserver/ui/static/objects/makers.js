@@ -11,7 +11,7 @@ const FAULTS = {
   DropWatch: ["break the components' watches, of a resource or of all", ["target", "seconds"]],
   DelayWatch: ["tell them of changes later", ["target", "seconds", "delayMilliseconds"]],
   SlowStore: ["make every commit slower", ["seconds", "delayMilliseconds"]],
-  SlowDisk: ["slow the disk for a node's containers", ["target", "seconds", "bytesPerSecond", "operationsPerSecond"]],
+  SlowDisk: ["slow a node's disk for its containers", ["target", "seconds", "bytesPerSecond", "operationsPerSecond"]],
   FillMemory: ["hold much of the machine's memory", ["seconds", "memory"]],
 };
 const NUMBERS = new Set(["seconds", "delayMilliseconds", "operationsPerSecond"]);

@@ -2,7 +2,7 @@
 
 import { h } from "../widgets/dom.js";
 import { badge, card, facts } from "../widgets/parts.js";
-import { age, bytes, cores, quantity } from "../widgets/units.js";
+import { age, bytes, clock, cores, quantity } from "../widgets/units.js";
 import { objectUrl } from "../shell/router.js";
 import { world } from "../world/world.js";
 
@@ -16,6 +16,7 @@ const KINDS = {
   "deployments.apps": deployment,
   "replicasets.apps": (set) => [replicas(set), podsOf((one) => one.owner === set.metadata.uid)],
   configmaps: (map) => data("Data", map.data, (text) => text),
+  "faults.debug.podium.dev": fault,
   secrets: (secret) => data("Data", secret.data, hiddenText),
   events: (event) => card("Event", facts([["Reason", event.reason], ["Message", event.message], ["Times", event.series?.count ?? event.count ?? 1], ["By", event.source?.component || event.reportingComponent]])),
 };
@@ -108,6 +109,14 @@ function node({ metadata, spec = {}, status = {} }) {
     ])),
     podsOf((one) => one.node === metadata.name),
   ];
+}
+
+function fault({ spec, status = {} }) {
+  return card("Fault", facts([
+    ["What", spec.type], ["Target", spec.target], ["Delay", spec.delayMilliseconds && `${spec.delayMilliseconds} ms`], ["Memory", spec.memory],
+    ["Bytes a second", spec.bytesPerSecond], ["Operations a second", spec.operationsPerSecond],
+    ["Began", status.startTime && clock(status.startTime)], [status.phase === "Active" ? "Ends" : "Ended", status.endTime && clock(status.endTime)], ["Message", status.message],
+  ]));
 }
 
 function data(title, entries, show) {

@@ -5,7 +5,7 @@ import { h, announce, put } from "./dom.js";
 export const badge = (text, tone) => h("span", { class: "badge", "data-tone": tone ?? toneOf(text) }, text);
 
 const GOOD = new Set(["Running", "Ready", "Bound", "Active", "Available", "True"]);
-const IDLE = new Set(["Completed", "Succeeded", "Released", "False", "Normal"]);
+const IDLE = new Set(["Completed", "Ended", "Succeeded", "Released", "False", "Normal"]);
 const WARN = new Set(["Pending", "ContainerCreating", "PodInitializing", "Terminating", "NotReady", "SchedulingGated", "SchedulingDisabled", "Unknown"]);
 
 /** The tone of a status word; a word that nobody knows is a trouble's. */
