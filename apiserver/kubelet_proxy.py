@@ -65,6 +65,7 @@ class KubeletProxy:
         self._verbs = verbs
         self._pki = pki
         self._context: ssl.SSLContext | None = None  # made when a kubelet is first called
+        self._sessions: dict[Endpoint, ssl.SSLSession] = {}  # to resume: half of a handshake's time
 
     def handle(self, call: Call) -> Reply:
         match call.subresource:
@@ -125,10 +126,13 @@ class KubeletProxy:
         else:
             container = container_of(pod, call.query.get("container", ""))
             path = f"/{call.subresource}/{pod.namespace}/{pod.name}/{quote(container)}"
-        upstream = self._connect(self._endpoint(node))
+        endpoint = self._endpoint(node)
+        upstream = self._connect(endpoint)
         try:
             return _splice_upgraded(call, upstream, f"{path}?{call.environ['QUERY_STRING']}")
         finally:
+            if upstream.session is not None:
+                self._sessions[endpoint] = upstream.session
             upstream.close()
 
     def ask(self, node: str, target: str) -> tuple[bytes, dict[str, str]]:
@@ -178,7 +182,9 @@ class KubeletProxy:
                 (endpoint.host, endpoint.port), CONNECT_TIMEOUT_S
             )
             plain.setsockopt(gevent.socket.IPPROTO_TCP, gevent.socket.TCP_NODELAY, 1)
-            return self._context.wrap_socket(plain, server_hostname=endpoint.node)
+            return self._context.wrap_socket(
+                plain, server_hostname=endpoint.node, session=self._sessions.get(endpoint)
+            )
         except OSError as error:
             raise ApiError(
                 status.internal_error(

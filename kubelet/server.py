@@ -93,6 +93,7 @@ def _tls(pki: Path, node_name: str) -> ssl.SSLContext:
     context.load_cert_chain(pki / f"kubelet-{node_name}.crt", pki / f"kubelet-{node_name}.key")
     context.load_verify_locations(pki / "ca.crt")
     context.verify_mode = ssl.CERT_REQUIRED
+    context.num_tickets = 1  # for the API server, to come back with
     return context
 
 

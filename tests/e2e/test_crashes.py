@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import time
 
 import pytest
 
@@ -23,12 +22,11 @@ def container_ids(ns: Namespaced) -> dict[str, str]:
     }
 
 
-def kill_and_wait_until_back(ns: Namespaced, *names: str) -> float:
-    """Seconds until every one of them is ready again under another pid."""
+def kill_and_wait_until_back(ns: Namespaced, *names: str) -> None:
+    """Until every one of them is ready again under another pid; bench measures how fast that is."""
     before = ns.cluster.pids()
     for name in names:
         os.kill(before[name], signal.SIGKILL)
-    began = time.monotonic()
     ns.cluster.until(
         lambda: all(
             c["ready"] and c["pid"] != before[c["name"]]
@@ -37,7 +35,6 @@ def kill_and_wait_until_back(ns: Namespaced, *names: str) -> float:
         ),
         timeout_s=20,
     )
-    return time.monotonic() - began
 
 
 @pytest.mark.parametrize("name", COMPONENTS)
@@ -47,7 +44,7 @@ def test_a_killed_component_is_back_and_no_container_was_restarted(
     ns.apply(a_web_deployment(replicas=3))
     ns.rollout_done("deploy/web")
     before = container_ids(ns)
-    assert kill_and_wait_until_back(ns, name) < 10  # the two seconds are measured by the bench
+    kill_and_wait_until_back(ns, name)
     ns.kubectl("scale", "deploy/web", "--replicas=4")
     ns.rollout_done("deploy/web")
     after = container_ids(ns)
