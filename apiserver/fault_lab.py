@@ -25,13 +25,16 @@ from pathlib import Path
 from typing import Any
 
 import gevent
+from gevent.event import Event
 
 from apiserver import listing
 from apiserver.authorization import MASTERS, node_of
 from apiserver.errors import ApiError, Conflicted
+from apiserver.http_server import Connection
 from apiserver.request_info import Call, User
 from apiserver.storage import Record
 from apiserver.verbs import Verbs
+from apiserver.watch import UNDISTURBED, Disturbance
 from podium.api import meta, quantity, status
 from podium.api.faults import ANSWER_S, BY_KUBELET, FAULTS, KEPT, TARGETS, active, end_of, phase_of
 from podium.api.scheme import Resource, resource
@@ -73,6 +76,7 @@ class FaultLab:
     def __init__(self, verbs: Verbs, data_dir: Path | None) -> None:
         self._verbs, self._data_dir = verbs, data_dir
         self._effects = Effects()
+        self._silent: set[Event] = set()  # of requests that get no answer
         self._holding: dict[str, subprocess.Popen[bytes]] = {}  # by the fault's uid
         self._task: gevent.Greenlet | None = None
 
@@ -96,16 +100,37 @@ class FaultLab:
             return
         if not is_component(call.user):
             return
-        node = node_of(call.user)
-        if node is not None and node in self._effects.cut_off:
-            raise ApiError(status.unavailable(f"node {node} is cut off by a fault"))
+        if self._is_cut_off(call.user):
+            self._keep_silent(call)
         if call.verb == "watch" and self._effects.drops(call.resource):
             raise ApiError(status.unavailable(f"{call.resource.plural} cannot be watched: a fault"))
+
+    def _is_cut_off(self, user: User) -> bool:
+        node = node_of(user)
+        return node is not None and node in self._effects.cut_off
+
+    def _keep_silent(self, call: Call) -> None:
+        """Until the user is no longer cut off. A client that does not wait so long has asked in
+        vain: its connection ends."""
+        connection: Connection = call.environ["podium.connection"]
+        wake = Event()
+        self._silent.add(wake)
+        connection.on_readable(wake.set)
+        try:
+            while self._is_cut_off(call.user) and not connection.has_gone():
+                wake.wait()
+                wake.clear()
+        finally:
+            connection.stop_on_readable()
+            self._silent.discard(wake)
+        if connection.has_gone():
+            raise gevent.GreenletExit
 
     def check_node(self, node: str) -> None:
         """ApiError if the node cannot be reached."""
         if node in self._effects.cut_off:
-            raise ApiError(status.unavailable(f"node {node} is cut off by a fault"))
+            why = f"the kubelet of node {node} did not answer: it is cut off by a fault"
+            raise ApiError(status.internal_error(why))
 
     # --- faults, as they come and go ------------------------------------------------------------
 
@@ -219,19 +244,24 @@ class FaultLab:
         before, self._effects = self._effects, effects_of([spec for _, spec in specs])
         self._verbs.store.slow_down(self._effects.store_delay_s)
         if self._effects != before:
-            self._verbs.hub.disturb(
-                lambda kind, user: (
-                    is_component(user)
-                    and (self._effects.drops(kind) or node_of(user) in self._effects.cut_off)
-                ),
-                lambda kind, user: self._effects.watch_delay_s(kind) if is_component(user) else 0.0,
-            )
+            self._verbs.hub.disturb(self._disturbance)
+            for wake in self._silent:
+                wake.set()
         self._hold(
             {
                 uid: quantity.memory_bytes(spec["memory"])
                 for uid, spec in specs
                 if spec["type"] == "FillMemory"
             }
+        )
+
+    def _disturbance(self, kind: Resource, user: User) -> Disturbance:
+        if not is_component(user):
+            return UNDISTURBED
+        return Disturbance(
+            is_dropped=self._effects.drops(kind),
+            is_silent=self._is_cut_off(user),
+            delay_s=self._effects.watch_delay_s(kind),
         )
 
     def _hold(self, wanted: dict[str, int]) -> None:

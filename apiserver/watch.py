@@ -82,7 +82,7 @@ class WatchHub:
         self._waiting: dict[str, set[Event]] = defaultdict(set)
         self._ended = False
         self._watches: dict[Event, tuple[Resource, WatchOptions]] = {}
-        self._delay: Callable[[Resource, User], float] | None = None
+        self._disturbance: Callable[[Resource, User], Disturbance] = lambda *_: UNDISTURBED
 
     def begin(self, revision: int) -> None:
         """Before the first change: what is already in the database."""
@@ -111,24 +111,17 @@ class WatchHub:
     def has_ended(self) -> bool:
         return self._ended
 
-    def disturb(
-        self,
-        is_dropped: Callable[[Resource, User], bool],
-        delay_s: Callable[[Resource, User], float],
-    ) -> None:
-        """Break the watches for which that is so, and let others lag (fault_lab.py)."""
-        self._delay = delay_s
+    def disturb(self, by: Callable[[Resource, User], Disturbance]) -> None:
+        """Have the watches that are open, and those to come, go wrong like that."""
+        self._disturbance = by
         for wake, (kind, options) in list(self._watches.items()):
-            options.delay_s = delay_s(kind, options.user)
-            if is_dropped(kind, options.user):
-                options.is_dropped = True
-                wake.set()
+            options.disturbance = by(kind, options.user)
+            wake.set()
 
     def opened(self, wake: Event, kind: Resource, options: WatchOptions) -> None:
         """A watch begins; `stop_waiting` is its end."""
         self._watches[wake] = (kind, options)
-        if self._delay is not None:
-            options.delay_s = self._delay(kind, options.user)
+        options.disturbance = self._disturbance(kind, options.user)
 
     def wait_on(self, resource: str, event: Event | None = None) -> Event:
         """An event that is set at each change of a resource; a given one, for several of them."""
@@ -160,6 +153,18 @@ class WatchHub:
         return ring
 
 
+@dataclass(frozen=True, slots=True)
+class Disturbance:
+    """What faults do to a watch (fault_lab.py)."""
+
+    is_dropped: bool = False  # it ends
+    is_silent: bool = False  # nothing is told, not even its end
+    delay_s: float = 0.0  # it lags
+
+
+UNDISTURBED = Disturbance()
+
+
 @dataclass(slots=True)
 class WatchOptions:
     """How a client wants it. `shape(change_type, body, obj)` gives an event's object as bytes."""
@@ -173,8 +178,7 @@ class WatchOptions:
     wants_initial_end: bool = False  # a bookmark that says where the initial ones end
     wants_causes: bool = False  # beside each object what made it so
     user: User = ANONYMOUS
-    is_dropped: bool = False  # a fault has broken it
-    delay_s: float = 0.0  # a fault lets it lag
+    disturbance: Disturbance = UNDISTURBED
 
 
 def frame(type_: str, body: bytes) -> bytes:
@@ -228,8 +232,11 @@ def _follow(
     next_bookmark = time.monotonic() + BOOKMARK_EVERY_S
     while not hub.has_ended:
         wake.clear()
-        if options.is_dropped:
+        if options.disturbance.is_dropped:
             return
+        if options.disturbance.is_silent and not client.has_gone():
+            wake.wait()
+            continue
         upto = hub.revision
         try:
             happened = hub.changes_after(store, resource.key, rv)
@@ -238,8 +245,8 @@ def _follow(
             return
         if happened:
             rv = happened[-1].rv
-            if options.delay_s:
-                gevent.sleep(options.delay_s)
+            if options.disturbance.delay_s:
+                gevent.sleep(options.disturbance.delay_s)
             yield from _frames(happened, options)
             continue
         rv = max(rv, upto)

@@ -20,7 +20,8 @@ from kubelet.runtime.cgroups.hierarchy import Hierarchy
 from kubelet.runtime.cgroups.v1 import HierarchyV1
 from kubelet.runtime.cgroups.v2 import HierarchyV2
 from kubelet.slow_disk import SlowDisk
-from podium.client.errors import AlreadyExists, Forbidden, Invalid, ServerError
+from podium.client.config import load_kubeconfig
+from podium.client.errors import AlreadyExists, Forbidden, Invalid, ServerError, Unreachable
 from podium.client.http import Client
 from podium.client.informer import InformerFactory
 from tests.support.api_server import ApiServerProcess, running_api_server
@@ -77,17 +78,48 @@ def works(call: Any) -> bool:
     return True
 
 
+@contextlib.contextmanager
+def impatient(server: ApiServerProcess, identity: str) -> Iterator[Client]:
+    client = Client(load_kubeconfig(server.kubeconfig(identity)), timeout_s=0.5)
+    yield client
+    client.close()
+
+
+def hears(client: Client) -> bool:
+    """Whether node-1 gets an answer."""
+    try:
+        client.get("nodes", "node-1")
+    except Unreachable as silence:
+        return "timed out" not in str(silence)
+    return True
+
+
 def test_a_node_that_is_cut_off_is_not_answered_until_that_is_undone(
     server: ApiServerProcess, admin: Client
 ) -> None:
     node = server.client("node-node-1")
     node.create("nodes", unstored(a_node("node-1")))
+    told: list[str] = []
+
+    def follow() -> None:
+        with node.watch("nodes", field_selector="metadata.name=node-1", timeout_s=30) as watch:
+            told.extend(next(watch).type for _ in range(2))
+
+    thread = threading.Thread(target=follow)
+    thread.start()
+    eventually(lambda: told == ["ADDED"])
     fault = begin(admin, "CutOff", target="node-1")
-    with pytest.raises(ServerError, match="node node-1 is cut off by a fault"):
-        node.get("nodes", "node-1")
-    assert admin.get("nodes", "node-1")
-    undo(admin, fault)
-    eventually(lambda: works(lambda: node.get("nodes", "node-1")))
+    with impatient(server, "node-node-1") as client:
+        assert not hears(client)
+        admin.patch("nodes", "node-1", None, {"metadata": {"labels": {"a": "b"}}})
+        assert told == ["ADDED"]
+        waiting = threading.Thread(target=lambda: told.append(node.get("nodes", "node-1")["kind"]))
+        waiting.start()
+        undo(admin, fault)
+        eventually(lambda: sorted(told) == ["ADDED", "MODIFIED", "Node"])
+        waiting.join()
+        assert hears(client)
+    thread.join()
 
 
 def test_a_fault_ends_by_itself(server: ApiServerProcess, admin: Client) -> None:
@@ -181,7 +213,8 @@ def test_a_restarted_server_goes_on_with_faults_and_ends_those_that_are_over(
     server.kill()
     eventually(lambda: not held())
     server.start()
-    eventually(lambda: not works(lambda: node.get("nodes", "node-1")) and held())
+    with impatient(server, "node-node-1") as client:
+        eventually(lambda: not hears(client) and held())
     eventually(lambda: admin.get(FAULTS, short)["status"]["phase"] == "Ended")
     undo(admin, memory)
     eventually(lambda: not held())
