@@ -43,7 +43,7 @@ def measurements(effort: Effort) -> dict[str, Callable[[Cluster], list[Row]]]:
 
 def rows(effort: Effort, wanted: set[str]) -> Iterator[list[Row]]:
     if "start" in wanted:
-        yield [measure.start(effort)]
+        yield measure.start(effort)
     chosen = {name: run for name, run in measurements(effort).items() if name in wanted}
     if chosen:
         with started_cluster() as cluster:
