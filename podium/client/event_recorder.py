@@ -2,8 +2,9 @@
 
 `event()` returns at once; one thread writes. The same event again raises the count of the first;
 many that differ only in their message are combined after ten, and an object that floods is cut off,
-as in Kubernetes. Events are told after the work they tell of: they are written at a bounded pace,
-so that a hundred Pods that start do not wait behind four hundred notes about it.
+as in Kubernetes. Events are told after the work they tell of: the longer a write took, the longer
+is the pause before the next, so that a hundred Pods that start do not wait behind four hundred
+notes about it.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ MAX_WAITING = 1000  # more are dropped, and counted
 MAX_REMEMBERED = 1024  # 3 kB each; Kubernetes remembers 4096
 COMBINE_AFTER, COMBINE_FOR_S = 10, 600.0
 FLOOD_BURST, FLOOD_REFILL_PER_S = 25.0, 1 / 300  # per object
-BURST, PER_S = 30.0, 60.0  # writes, of this recorder
+PAUSE, MAX_PAUSE_S = 3.0, 0.25  # before the next write, times as long as the last one took
 TRIES, RETRY_S = 8, 0.5
 STOP_TIMEOUT_S = 2.0
 
@@ -110,7 +111,7 @@ class EventRecorder:
         self._notes: OrderedDict[tuple[str, ...], Note] = OrderedDict()
         self._similar: OrderedDict[tuple[str, ...], Similar] = OrderedDict()
         self._floods: OrderedDict[str, Bucket] = OrderedDict()
-        self._pace = Bucket(BURST, PER_S, BURST, time.monotonic())
+        self._next_at = 0.0  # monotonic: when the server may be asked again
         self._is_stopping = False
         self._thread: threading.Thread | None = None
 
@@ -238,6 +239,7 @@ class EventRecorder:
     def _run(self) -> None:
         while (taken := self._next()) is not None:
             key, note, event = taken
+            began = time.monotonic()
             try:
                 with tracing.on_behalf(note.told_by):
                     self._write(note, event)
@@ -248,6 +250,8 @@ class EventRecorder:
                 _log.debug("event %s dropped: %s", event["metadata"]["name"], error)
             except ClientError as error:
                 self._try_again(key, note, error)
+            ended = time.monotonic()
+            self._next_at = ended + min(PAUSE * (ended - began), MAX_PAUSE_S)
 
     def _next(self) -> tuple[tuple[str, ...], Note, Object] | None:
         """The next note to write, as it is now; waits for one, and for its turn."""
@@ -256,8 +260,8 @@ class EventRecorder:
                 if self._is_stopping:
                     return None
                 self._changed.wait()
-            while not self._is_stopping and not self._pace.take(time.monotonic()):
-                self._changed.wait(1 / PER_S)
+            while not self._is_stopping and (left_s := self._next_at - time.monotonic()) > 0:
+                self._changed.wait(left_s)
             key, note = self._waiting.popitem(last=False)
             note.is_waiting = False
             return key, note, dict(note.event)
