@@ -27,6 +27,7 @@ from selenium.webdriver.remote.webelement import WebElement
 from selenium.webdriver.support.ui import WebDriverWait
 
 from tests.support.cluster import Cluster
+from tests.support.waiting import PATIENCE
 
 ARTIFACTS = Path(os.environ.get("PODIUM_ARTIFACTS", "artifacts"))
 WIDE, PHONE = (1440, 900), (390, 844)
@@ -94,7 +95,7 @@ class Page:
     # --- looking ----------------------------------------------------------------------------------
 
     def until(self, condition: Callable[[], T], timeout_s: float = 30) -> T:
-        wait = WebDriverWait(self.driver, timeout_s, poll_frequency=0.1)
+        wait = WebDriverWait(self.driver, timeout_s * PATIENCE, poll_frequency=0.1)
         try:
             return wait.until(lambda _: condition())
         except TimeoutException:
