@@ -24,10 +24,8 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import MappingProxyType
 from typing import IO, Any
 
 from podium.cli import cluster_config, processes
@@ -150,16 +148,18 @@ class Supervisor:
 
     def _begin_without_keys(self) -> None:
         (server,) = (task for task in self._tasks if task.name == "apiserver")
-        self._start(server, {KEYS_FD_VARIABLE: self._keys_fd})
+        self._start(server, self._keys_fd)
         if not os.read(self._keys_fd, 1):
             self._stopping = True  # whoever was to make them has gone
         os.close(self._keys_fd)
 
-    def _start(self, task: Task, more_fds: Mapping[str, int] = MappingProxyType({})) -> None:
+    def _start(self, task: Task, keys_fd: int | None = None) -> None:
         read_fd, write_fd = os.pipe2(os.O_CLOEXEC)
         os.set_blocking(read_fd, False)
         log = self._log_of(task)
-        fds = {READY_FD_VARIABLE: write_fd, **more_fds}
+        fds = {READY_FD_VARIABLE: write_fd}
+        if keys_fd is not None:
+            fds[KEYS_FD_VARIABLE] = keys_fd
         try:
             task.process = subprocess.Popen(
                 task.argv,
