@@ -23,9 +23,10 @@ from pathlib import Path
 from podium.cli import cluster_config, pki
 from podium.client.config import load_kubeconfig
 from podium.client.http import Client
+from tests.support.waiting import PATIENCE
 
 HOUSE = Path(__file__).resolve().parents[2]
-START_S = 30.0
+START_S = 30.0 * PATIENCE
 
 
 class ApiServerProcess:

@@ -18,10 +18,10 @@ from podium.client.http import Client
 from podium.client.informer import InformerFactory
 from tests.support.api_server import ApiServerProcess
 from tests.support.builders import unstored
-from tests.support.waiting import eventually
+from tests.support.waiting import PATIENCE, eventually
 
 Object = dict[str, Any]
-SYNC_S = 10.0
+SYNC_S = 10.0 * PATIENCE
 
 
 class Room:

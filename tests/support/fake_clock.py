@@ -5,8 +5,10 @@ from __future__ import annotations
 import threading
 from datetime import UTC, datetime, timedelta
 
+from tests.support.waiting import PATIENCE
+
 START = datetime(2026, 11, 24, 1, 2, 3, tzinfo=UTC)
-BOUND_S = 10.0  # real seconds that a waiter waits at most for a step
+BOUND_S = 10.0 * PATIENCE  # real seconds that a waiter waits at most for a step
 
 
 class FakeClock:

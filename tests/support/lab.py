@@ -14,9 +14,9 @@ from podium.client.event_recorder import EventRecorder
 from podium.client.http import Client
 from podium.client.informer import InformerFactory
 from tests.support.builders import CREATED, Object, a_namespace, a_readiness, unstored
-from tests.support.waiting import eventually
+from tests.support.waiting import PATIENCE, eventually
 
-SYNC_S = 10.0
+SYNC_S = 10.0 * PATIENCE
 
 
 class Lab:

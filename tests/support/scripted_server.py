@@ -20,7 +20,9 @@ from urllib.parse import parse_qs, urlsplit
 
 import orjson
 
-BOUND_S = 10.0
+from tests.support.waiting import PATIENCE
+
+BOUND_S = 10.0 * PATIENCE
 CLOSE = b""  # in a stream: close the connection now
 
 

@@ -12,6 +12,8 @@ import subprocess
 import termios
 import time
 
+from tests.support.waiting import PATIENCE
+
 
 class Terminal:
     """`with Terminal(argv, env) as screen: screen.until("$ "); screen.type("ls\\n")`."""
@@ -38,7 +40,7 @@ class Terminal:
 
     def until(self, words: str, timeout_s: float = 30) -> str:
         """What the screen has shown up to `words`; fails after `timeout_s`."""
-        deadline = time.monotonic() + timeout_s
+        deadline = time.monotonic() + timeout_s * PATIENCE
         while words not in self.text:
             left = deadline - time.monotonic()
             is_told = bool(select.select([self._master], [], [], max(0, left))[0])
