@@ -5,6 +5,10 @@
 Room kubelet/network; any thread, and any process that has the same directory. Making the link is
 the allocation: one system call, whole or not at all, refused if the name is there. Removing it is
 the release. `ls -l` shows the state.
+
+Each process keeps what it has read. That somebody has changed it since, the directory's mtime says,
+but not for certain: until Linux 6.13 two changes within a tick of the kernel's clock have the same.
+So there is also a count of the changes, in the file `addresses.lock`.
 """
 
 from __future__ import annotations
@@ -19,6 +23,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from kubelet.network.errors import NetworkError, NoAddressLeft
+
+COUNT_BYTES = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +62,8 @@ class AddressPool:
         self._lock = threading.Lock()
         self._by_owner: dict[str, str] = {}
         self._taken: set[str] = set()
-        self._read_at = -1  # the directory's mtime when it was last read
+        self._read_at = (-1, b"")  # the directory's mtime and count of changes, when last read
+        self._lock_fd = -1  # while this pool is alone
         self._next = 2  # .0 is the network, .1 the gateway
         with self._locked():
             self._go_on_after_the_newest()
@@ -68,12 +75,21 @@ class AddressPool:
             fd = os.open(self._lock_path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
             try:
                 fcntl.flock(fd, fcntl.LOCK_EX)
-                if os.stat(self._directory).st_mtime_ns != self._read_at:
+                self._lock_fd = fd
+                if self._state() != self._read_at:
                     self._read()
                 yield
-                self._read_at = os.stat(self._directory).st_mtime_ns
+                self._read_at = self._state()
             finally:
                 os.close(fd)
+
+    def _state(self) -> tuple[int, bytes]:
+        return os.stat(self._directory).st_mtime_ns, os.pread(self._lock_fd, COUNT_BYTES, 0)
+
+    def _count_change(self) -> None:
+        """Before it is made: whoever is killed in the middle has counted one too many."""
+        count = int.from_bytes(os.pread(self._lock_fd, COUNT_BYTES, 0), "little") + 1
+        os.pwrite(self._lock_fd, count.to_bytes(COUNT_BYTES, "little"), 0)
 
     def _read(self) -> None:
         """Links of this subnet; whatever else lies there keeps its name, so `_make` leaves it
@@ -115,6 +131,7 @@ class AddressPool:
 
     def _make(self, ip: str, owner: str) -> bool:
         self._taken.add(ip)
+        self._count_change()
         try:
             os.symlink(owner, self._directory / ip)
         except FileExistsError:
@@ -127,6 +144,7 @@ class AddressPool:
         with self._locked():
             ip = self._by_owner.pop(owner, None)
             if ip is not None:
+                self._count_change()
                 (self._directory / ip).unlink(missing_ok=True)
                 self._taken.discard(ip)
 

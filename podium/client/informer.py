@@ -41,6 +41,7 @@ SHORT_WATCH_S = 1.0  # a watch that ends sooner is not taken up again without a 
 STOP_TIMEOUT_S = 2.0
 
 _log = logging.getLogger("informer")
+_random = random.Random()  # not that of the whole process, on which others may count
 
 
 class Handler:
@@ -220,7 +221,7 @@ class Informer:
 
     def _follow(self, backoff: Backoff) -> None:
         """Tell what a watch says until it ends; raises when it breaks."""
-        timeout_s = random.uniform(*WATCH_TIMEOUT_S)
+        timeout_s = _random.uniform(*WATCH_TIMEOUT_S)
         with self._client.watch(
             self.resource,
             resource_version=self._rv,

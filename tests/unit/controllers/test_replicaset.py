@@ -95,7 +95,7 @@ def test_pods_that_cannot_be_created_are_a_condition_and_an_event(lab: Lab) -> N
     assert condition["message"] == "no more of these"
     lab.identity.refusal = None
     lab.eventually(lambda: len(lab.pods()) == 9 and "conditions" not in status(lab))
-    assert lab.events("FailedCreate") == ["Error creating: no more of these"]
+    lab.eventually(lambda: lab.events("FailedCreate") == ["Error creating: no more of these"])
 
 
 def test_a_second_pass_writes_nothing(lab: Lab) -> None:

@@ -116,6 +116,15 @@ def test_a_release_by_another_process_is_seen(tmp_path: Path) -> None:
     assert kubelet.owners() == {}
 
 
+def test_a_release_by_another_process_within_a_tick_of_the_clock_is_seen(tmp_path: Path) -> None:
+    kubelet, teardown = a_pool(tmp_path), a_pool(tmp_path)
+    kubelet.take("uid-1")
+    before = os.stat(tmp_path / "addresses")
+    teardown.release("uid-1")
+    os.utime(tmp_path / "addresses", ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert kubelet.owners() == {}
+
+
 def test_a_hardware_address_follows_from_the_address() -> None:
     assert mac_of("10.244.0.5") == "0a:58:0a:f4:00:05"
 
