@@ -315,7 +315,7 @@ def test_a_trace_leads_from_the_apply_to_each_process(page: Page, ns: Namespaced
     assert sum("process" in row for row in rows) == 2
     page.screenshot("page-trace-1440")
     page.open(url(ns, "pods", a_pod_of(ns, "traced"), "startup"))
-    page.shows("within the objective")
+    page.shows("the objective")
     page.shows("sandbox", ".waterfall")
     page.screenshot("page-startup-1440")
 
