@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 from selenium.webdriver.common.by import By
 
-from tests.support.browser import WIDE, Keys, Page, chromium, is_there, login_link
+from tests.support.browser import IN_TIME, WIDE, Keys, Page, chromium, is_there, login_link
 from tests.support.cluster import Cluster
 from tests.support.namespaced import Namespaced, a_script, a_sleeper, a_web_deployment
 
@@ -315,7 +315,7 @@ def test_a_trace_leads_from_the_apply_to_each_process(page: Page, ns: Namespaced
     assert sum("process" in row for row in rows) == 2
     page.screenshot("page-trace-1440")
     page.open(url(ns, "pods", a_pod_of(ns, "traced"), "startup"))
-    page.shows("the objective")
+    page.shows(IN_TIME)
     page.shows("sandbox", ".waterfall")
     page.screenshot("page-startup-1440")
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from tests.support.browser import PHONE, WIDE, Keys, Page, is_there
+from tests.support.browser import IN_TIME, PHONE, WIDE, Keys, Page, is_there
 from tests.support.cluster import Cluster
 from tests.support.namespaced import Namespaced, a_script, a_sleeper, a_web_deployment
 
@@ -84,7 +84,7 @@ VIEWS = {
     "pod-terminal": View(POD + "?tab=terminal", "#", ".term"),
     "pod-graphs": View(POD + "?tab=graphs", "limit 64 MiB"),
     "pod-trace": View(POD + "?tab=trace", "complete"),
-    "pod-startup": View(POD + "?tab=startup", "the objective"),
+    "pod-startup": View(POD + "?tab=startup", IN_TIME),
     "pod-why": View(POD + "?tab=why", "Scores of the nodes"),
     "pod-why-not": View("/ui/object/pods/{ns}/big?tab=why", "Insufficient cpu"),
     "pod-kernel": View(POD + "?tab=kernel", "unshare", ".commands", (open_commands,)),

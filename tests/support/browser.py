@@ -30,6 +30,7 @@ from tests.support.cluster import Cluster
 from tests.support.waiting import PATIENCE
 
 ARTIFACTS = Path(os.environ.get("PODIUM_ARTIFACTS", "artifacts"))
+IN_TIME = "within the objective" if PATIENCE == 1 else "the objective"  # of a Pod's start
 WIDE, PHONE = (1440, 900), (390, 844)
 T = TypeVar("T")
 
@@ -306,4 +307,14 @@ def chromium(profile: Path) -> Iterator[Page]:
         driver.quit()
 
 
-__all__ = ["ARTIFACTS", "PHONE", "WIDE", "Keys", "Page", "chromium", "is_there", "login_link"]
+__all__ = [
+    "ARTIFACTS",
+    "IN_TIME",
+    "PHONE",
+    "WIDE",
+    "Keys",
+    "Page",
+    "chromium",
+    "is_there",
+    "login_link",
+]
