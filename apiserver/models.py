@@ -87,6 +87,9 @@ moments = Table(
 )
 
 _IS_DELETED = text("type = 'DELETED'")
+_of_deleted = Index(  # by name, for who is gone
+    "cause_of_deleted", "resource", "namespace", "name", "rv", sqlite_where=_IS_DELETED
+)
 
 causes = Table(
     "cause",
@@ -111,25 +114,16 @@ causes = Table(
     Column("prev_rv", BigInteger),
     Column("spec_rv", BigInteger, nullable=False),  # the last change that was not of the status
     Index("cause_by_trace", "trace"),
-    Index(
-        "cause_of_deleted",
-        "resource",
-        "namespace",
-        "name",
-        "rv",
-        sqlite_where=_IS_DELETED,
-    ),  # by name, for who is gone
+    _of_deleted,
 )
 
 
 @event.listens_for(causes, "before_create")
-def _narrow_index(table: Table, connection: Connection, **_: Any) -> None:
+def _narrow_index(_table: Table, connection: Connection, **_: Any) -> None:
     """What `postgresql_where` would say above: but naming it there loads that dialect, with all
     its drivers, into every API server that has SQLite."""
     if connection.dialect.name == "postgresql":
-        for index in table.indexes:
-            if index.name == "cause_of_deleted":
-                index.dialect_options["postgresql"]["where"] = _IS_DELETED
+        _of_deleted.dialect_options["postgresql"]["where"] = _IS_DELETED
 
 
 spans = Table(
