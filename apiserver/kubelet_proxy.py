@@ -65,7 +65,7 @@ class KubeletProxy:
         self._verbs = verbs
         self._pki = pki
         self._context: ssl.SSLContext | None = None  # made when a kubelet is first called
-        self._sessions: dict[Endpoint, ssl.SSLSession] = {}  # to resume: half of a handshake's time
+        self._sessions: dict[str, ssl.SSLSession] = {}  # by node; to resume one saves half the time
 
     def handle(self, call: Call) -> Reply:
         match call.subresource:
@@ -132,7 +132,7 @@ class KubeletProxy:
             return _splice_upgraded(call, upstream, f"{path}?{call.environ['QUERY_STRING']}")
         finally:
             if upstream.session is not None:
-                self._sessions[endpoint] = upstream.session
+                self._sessions[node] = upstream.session
             upstream.close()
 
     def ask(self, node: str, target: str) -> tuple[bytes, dict[str, str]]:
@@ -183,7 +183,7 @@ class KubeletProxy:
             )
             plain.setsockopt(gevent.socket.IPPROTO_TCP, gevent.socket.TCP_NODELAY, 1)
             return self._context.wrap_socket(
-                plain, server_hostname=endpoint.node, session=self._sessions.get(endpoint)
+                plain, server_hostname=endpoint.node, session=self._sessions.get(endpoint.node)
             )
         except OSError as error:
             raise ApiError(

@@ -25,6 +25,7 @@ class FakeKubelet(threading.Thread):
         self.echoes = False
         self.asked = b""
         self.asker = ""
+        self.resumed: list[bool] = []  # of each connection: is its session older?
         self.start()
 
     def run(self) -> None:
@@ -37,6 +38,7 @@ class FakeKubelet(threading.Thread):
     def _serve(self, sock: ssl.SSLSocket) -> None:
         subject = dict(part[0] for part in sock.getpeercert()["subject"])
         self.asker = subject["commonName"]
+        self.resumed.append(bool(sock.session_reused))
         self.asked = sock.recv(65536)
         head, _, body = self.asked.partition(b"\r\n\r\n")
         while b"Content-Length: 11" in head and len(body) < 11:

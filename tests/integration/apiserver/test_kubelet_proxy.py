@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import socket
 
+import pytest
+
 from tests.integration.apiserver.fake_kubelet import FakeKubelet
 from tests.integration.apiserver.plain_http import Api, a_new_pod
 
@@ -67,13 +69,8 @@ def test_a_kubelet_that_is_away_is_said_to_be(api: Api, ns: str, kubelet: FakeKu
     assert "cannot reach the kubelet of node node-1" in refused.message
 
 
-def test_exec_is_spliced_both_ways(api: Api, ns: str, kubelet: FakeKubelet) -> None:
-    pod = with_a_pod(api, ns)
-    kubelet.answer = (
-        b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n"
-        b"Connection: Upgrade\r\n\r\nhello"
-    )
-    kubelet.echoes = True
+def exec_and_say(api: Api, pod: str, said: bytes) -> bytes:
+    """What comes back from a process that is sent this."""
     with socket.create_connection(("127.0.0.1", api.server.port), timeout=10) as plain:
         sock = api.context.wrap_socket(plain, server_hostname="127.0.0.1")
         sock.sendall(
@@ -86,11 +83,34 @@ def test_exec_is_spliced_both_ways(api: Api, ns: str, kubelet: FakeKubelet) -> N
         while not data.endswith(b"hello"):
             data += sock.recv(4096)
         assert data.startswith(b"HTTP/1.1 101 ")
-        sock.sendall(b"bytes")
-        assert sock.recv(4096) == b"BYTES"
+        sock.sendall(said)
+        answer = sock.recv(4096)
         sock.close()
-    assert b"/web/main?command=sh&command=-c&stdin=true HTTP/1.1\r\n" in kubelet.asked
-    assert b"Sec-Websocket-Protocol: v5.channel.k8s.io, v4.channel.k8s.io" in kubelet.asked
+    return answer
+
+
+@pytest.fixture
+def shouting(kubelet: FakeKubelet) -> FakeKubelet:
+    """Its processes say hello, and then what they are told, in capitals."""
+    kubelet.answer = (
+        b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n"
+        b"Connection: Upgrade\r\n\r\nhello"
+    )
+    kubelet.echoes = True
+    return kubelet
+
+
+def test_exec_is_spliced_both_ways(api: Api, ns: str, shouting: FakeKubelet) -> None:
+    assert exec_and_say(api, with_a_pod(api, ns), b"bytes") == b"BYTES"
+    assert b"/web/main?command=sh&command=-c&stdin=true HTTP/1.1\r\n" in shouting.asked
+    assert b"Sec-Websocket-Protocol: v5.channel.k8s.io, v4.channel.k8s.io" in shouting.asked
+
+
+def test_a_tls_session_with_a_kubelet_is_resumed(api: Api, ns: str, shouting: FakeKubelet) -> None:
+    pod = with_a_pod(api, ns)
+    for word in (b"first", b"second"):
+        assert exec_and_say(api, pod, word) == word.upper()
+    assert shouting.resumed == [False, True]
 
 
 def test_exec_without_an_upgrade_is_a_bad_request(api: Api, ns: str) -> None:
