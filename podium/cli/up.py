@@ -356,11 +356,10 @@ def _start(
         data_dir, {PROGRESS_FD_VARIABLE: progress_fd, KEYS_FD_VARIABLE: keys_fd}
     )
     try:
-        try:
+        with open(write_fd, "wb", buffering=0) as waiting:
             _ensure_pki(data_dir, config)
-            _tell_of_keys(write_fd)
-        finally:
-            os.close(write_fd)
+            with contextlib.suppress(BrokenPipeError):  # nobody waits any more: _follow says why
+                waiting.write(KEYS_ARE_MADE)
         _follow(read_fd, data_dir, offsets, progress)
     except BaseException:  # Ctrl-C as well: nothing stays half-started
         progress.done()
@@ -390,11 +389,6 @@ def _start_supervisor(data_dir: Path, fds: dict[str, int]) -> subprocess.Popen[b
     for fd in fds.values():
         os.close(fd)
     return process
-
-
-def _tell_of_keys(write_fd: int) -> None:
-    with contextlib.suppress(BrokenPipeError):  # nobody waits any more: _follow says why
-        os.write(write_fd, KEYS_ARE_MADE)
 
 
 def _follow(read_fd: int, data_dir: Path, offsets: dict[str, int], progress: Progress) -> None:
