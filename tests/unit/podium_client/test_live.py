@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import itertools
 import time
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
 from podium.client import event_recorder
 from podium.client.errors import AlreadyExists, Conflict, Gone, Invalid, NotFound
 from podium.client.event_recorder import EventRecorder
+from podium.client.http import Client
 from podium.client.informer import InformerFactory
 from podium.client.lease import Lease
 from tests.support.api_server import ApiServerProcess
@@ -168,6 +169,30 @@ def test_many_similar_events_are_combined_and_a_flood_is_cut_off(
     (combined,) = [e for e in events if e["message"].startswith("(combined from similar events)")]
     assert combined["count"] == 15
     assert recorder.dropped == 15
+
+
+class SlowClient:
+    """Takes its time to write, and remembers when it began and ended."""
+
+    def __init__(self) -> None:
+        self.written: list[tuple[float, float]] = []
+
+    def create(self, _resource: str, obj: dict[str, Any], _namespace: str) -> dict[str, Any]:
+        began = time.monotonic()
+        time.sleep(0.03)
+        self.written.append((began, time.monotonic()))
+        return obj
+
+
+def test_a_slow_server_is_left_in_peace_between_events() -> None:
+    client = SlowClient()
+    recorder = EventRecorder(cast(Client, client), "tester")
+    for number in range(4):
+        recorder.event(a_pod(f"web-{number}", "default"), "Normal", "Created", "made")
+    eventually(lambda: len(client.written) == 4)
+    recorder.stop()
+    for before, after in itertools.pairwise(client.written):
+        assert after[0] - before[1] >= event_recorder.PAUSE * 0.03
 
 
 def test_an_event_is_written_when_the_server_is_back(
